@@ -1,0 +1,13 @@
+# Turns SQL files into one C file that holds their names and texts. Run with -D OUT=... -D FILES=...
+set(content "// Made from sql/*.sql; do not edit.\n#include \"app/migrations.h\"\n\n")
+string(APPEND content "const struct migration migrations[] = {\n")
+set(count 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name "${file}" NAME_WE)
+  file(READ "${file}" hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(APPEND content "    {.name = \"${name}\", .sql = (const char[]){${bytes}0x00}},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+string(APPEND content "};\nconst size_t migration_count = ${count};\n")
+file(WRITE "${OUT}" "${content}")

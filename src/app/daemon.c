@@ -1,0 +1,659 @@
+#include "app/daemon.h"
+
+#include "app/lessor.h"
+#include "app/relay.h"
+#include "app/settings.h"
+#include "app/stats.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "io/file.h"
+#include "io/loop.h"
+#include "io/outbox.h"
+#include "io/pgconn.h"
+#include "io/sender.h"
+#include "io/service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+// How often an unusable key file is looked at again.
+#define DAEMON_KEY_NS CLOCK_NS_PER_SEC
+// With --once: how long the API may refuse everything before it counts as unreachable.
+#define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
+#define DAEMON_PRUNE_NS (60 * CLOCK_NS_PER_SEC)
+#define DAEMON_WATCH_NS (3600 * CLOCK_NS_PER_SEC)
+enum { DAEMON_PRUNE_ROWS = 1000 };
+
+enum daemon_phase {
+    DAEMON_PHASE_STARTING, // until database, schema and leases are known to be fine
+    DAEMON_PHASE_RUNNING,
+    DAEMON_PHASE_DRAINING, // what is in flight is finished and settled
+    DAEMON_PHASE_LEAVING,  // leases are given back
+    DAEMON_PHASE_GONE,
+};
+
+struct daemon {
+    bool once;
+    char instance[96];
+    enum daemon_phase phase;
+    int exit_code;
+    struct config *config;
+    char *key;
+    struct loop *loop;
+    struct log *log;
+    struct pgconn *conn;
+    struct pgconn *listen_conn; // only with database.listen_dsn
+    struct outbox *outbox;
+    struct outbox *listen_outbox;
+    struct sender *sender;
+    struct lease lease;
+    struct relay *relay;
+    struct lessor *lessor;
+    struct stats stats;
+    struct outbox_counts counts;
+    bool connected;   // hello said yes
+    bool lost_logged; // one line per change of state
+    bool goodbye_sent;
+
+    struct loop_timer *stats_timer;
+    struct loop_timer *key_timer;
+    struct loop_timer *chores_timer;
+    struct loop_timer *drain_timer;
+    int64_t stuck_since_ns;
+    int64_t next_prune_ns;
+    int64_t next_watch_ns;
+    int64_t pruned;
+    int64_t watch_error_seen;
+    const char *stop_reason;
+};
+
+// ---- stopping ------------------------------------------------------------------------------
+
+static void daemon_leave(struct daemon *daemon)
+{
+    daemon->phase = DAEMON_PHASE_GONE;
+    loop_quit(daemon->loop);
+}
+
+static void daemon_stop(struct daemon *daemon, const char *reason, int exit_code)
+{
+    if (daemon->phase >= DAEMON_PHASE_DRAINING) {
+        return;
+    }
+    daemon->phase = DAEMON_PHASE_DRAINING;
+    daemon->exit_code = exit_code;
+    daemon->stop_reason = reason;
+    service_stopping();
+    relay_stop(daemon->relay);
+    log_event(daemon->log, LOG_LEVEL_INFO, "daemon.stopping", LOG_TEXT("reason", reason),
+              LOG_I64("in_flight", (int64_t)sender_in_flight(daemon->sender)));
+    loop_timer_set(daemon->drain_timer,
+                   loop_now_ns(daemon->loop) + daemon->config->delivery.drain_timeout_ns);
+}
+
+static void daemon_on_drain_timeout(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    daemon->stop_reason = "drain_timeout";
+    daemon_leave(daemon);
+}
+
+static void daemon_on_stop_signal(void *ctx, int signal_number)
+{
+    struct daemon *daemon = ctx;
+    if (daemon->phase >= DAEMON_PHASE_DRAINING) {
+        daemon->stop_reason = "aborted";
+        daemon->exit_code = EXIT_FAILURE;
+        daemon_leave(daemon);
+        return;
+    }
+    daemon_stop(daemon, signal_number == SIGINT ? "SIGINT" : "SIGTERM", EX_OK);
+}
+
+static void daemon_on_goodbye(void *ctx, const struct pgconn_failure *failure)
+{
+    (void)failure; // the leases run out by themselves
+    daemon_leave(ctx);
+}
+
+// Something that only a person can mend.
+static void daemon_refuse(struct daemon *daemon, const char *what)
+{
+    log_event(daemon->log, LOG_LEVEL_ERROR, "daemon.stop", LOG_TEXT("reason", what));
+    daemon->exit_code = EX_CONFIG;
+    daemon->stop_reason = NULL; // said
+    daemon_leave(daemon);
+}
+
+// ---- the database --------------------------------------------------------------------------
+
+static void daemon_on_listening(void *ctx, const struct pgconn_failure *failure)
+{
+    struct daemon *daemon = ctx;
+    relay_set_listening(daemon->relay, failure == NULL);
+}
+
+static void daemon_listen(struct daemon *daemon, const struct outbox_hello *hello)
+{
+    const struct config *config = daemon->config;
+    if (!config->outbox.notify || daemon->listen_conn != NULL) {
+        return;
+    }
+    if (hello->behind_pooler) {
+        log_event(daemon->log, LOG_LEVEL_WARNING, "db.notify",
+                  LOG_TEXT("reason", "database.dsn goes through a pooler: changes are found by "
+                                     "polling only; set database.listen_dsn to be woken"));
+        return;
+    }
+    outbox_listen(daemon->outbox, daemon_on_listening, daemon);
+}
+
+static bool daemon_schema_is_right(struct daemon *daemon, const struct outbox_hello *hello)
+{
+    char text[256];
+    switch (hello->schema) {
+    case OUTBOX_SCHEMA_RIGHT:
+        return true;
+    case OUTBOX_SCHEMA_MISSING:
+        snprintf(text, sizeof text,
+                 "the database has no schema imprint_sync: run `imprint-sync migrate`");
+        break;
+    case OUTBOX_SCHEMA_OLD:
+        snprintf(text, sizeof text,
+                 "the schema imprint_sync has version %lld, this program needs %d: run "
+                 "`imprint-sync migrate`",
+                 (long long)hello->schema_version, OUTBOX_SCHEMA_VERSION);
+        break;
+    case OUTBOX_SCHEMA_NEW:
+        snprintf(text, sizeof text,
+                 "the schema imprint_sync has version %lld, this program knows only %d: install "
+                 "the newer imprint-sync",
+                 (long long)hello->schema_version, OUTBOX_SCHEMA_VERSION);
+        break;
+    }
+    daemon_refuse(daemon, text);
+    return false;
+}
+
+static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
+                            const struct outbox_hello *hello)
+{
+    struct daemon *daemon = ctx;
+    if (failure != NULL) {
+        if (pgconn_failed_with(failure, "42501")) {
+            daemon_refuse(daemon, "the database role lacks rights: run `GRANT imprint_sync_daemon "
+                                  "TO <role>` as the owner of the database");
+        } else if (!failure->lost) {
+            daemon_refuse(daemon, failure->text);
+        }
+        return;
+    }
+    if (!daemon_schema_is_right(daemon, hello)) {
+        return;
+    }
+    daemon->connected = true;
+    daemon->lost_logged = false;
+    int version = pgconn_server_version(daemon->conn);
+    log_event(daemon->log, LOG_LEVEL_INFO, "db.connect", LOG_I64("server_version", version),
+              LOG_I64("schema_version", hello->schema_version),
+              LOG_TEXT("source", outbox_source_reason(hello->source)));
+    relay_on_ready(daemon->relay, hello->source);
+    lessor_on_ready(daemon->lessor);
+    daemon_listen(daemon, hello);
+    loop_timer_set(daemon->stats_timer,
+                   loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
+}
+
+static void daemon_on_db_ready(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    outbox_hello(daemon->outbox, daemon_on_hello, daemon);
+}
+
+static void daemon_on_db_lost(void *ctx, const struct pgconn_failure *failure)
+{
+    struct daemon *daemon = ctx;
+    if (!daemon->lost_logged) {
+        daemon->lost_logged = true;
+        log_event(daemon->log, LOG_LEVEL_ERROR, "db.lost", LOG_TEXT("reason", failure->text),
+                  LOG_TEXT("sqlstate", failure->sqlstate));
+    }
+    if (daemon->connected) {
+        daemon->connected = false;
+        relay_set_listening(daemon->relay, daemon->listen_conn != NULL);
+        relay_on_lost(daemon->relay);
+        lessor_on_lost(daemon->lessor);
+    }
+    if (daemon->once && daemon->phase == DAEMON_PHASE_STARTING) {
+        daemon->exit_code = EX_UNAVAILABLE;
+        daemon->stop_reason = "the database cannot be reached: see database.dsn";
+        daemon_leave(daemon);
+    }
+}
+
+static void daemon_on_notify(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    relay_on_notify(daemon->relay);
+}
+
+static void daemon_on_listen_ready(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    outbox_listen(daemon->listen_outbox, daemon_on_listening, daemon);
+}
+
+static void daemon_on_listen_lost(void *ctx, const struct pgconn_failure *failure)
+{
+    struct daemon *daemon = ctx;
+    (void)failure; // polling goes on
+    relay_set_listening(daemon->relay, false);
+}
+
+// ---- the API key ---------------------------------------------------------------------------
+
+static bool daemon_read_key(struct daemon *daemon, struct err *err)
+{
+    char *key = NULL;
+    if (!file_read_secret(daemon->config->imprint.api_key_file, &key, err)) {
+        return err_context(err, "imprint.api_key_file");
+    }
+    bool changed = daemon->key == NULL || strcmp(daemon->key, key) != 0;
+    if (daemon->key != NULL) {
+        mem_wipe(daemon->key, strlen(daemon->key));
+        free(daemon->key);
+    }
+    daemon->key = key;
+    sender_set_key(daemon->sender, key);
+    if (changed && daemon->relay != NULL) {
+        relay_on_key(daemon->relay);
+    }
+    return true;
+}
+
+static void daemon_on_key_timer(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    struct err err;
+    if (relay_wants_key(daemon->relay) && !daemon_read_key(daemon, &err)) {
+        log_event(daemon->log, LOG_LEVEL_DEBUG, "api.key", LOG_TEXT("reason", err.text));
+    }
+    loop_timer_set(daemon->key_timer, loop_now_ns(daemon->loop) + DAEMON_KEY_NS);
+}
+
+// ---- stats and chores ----------------------------------------------------------------------
+
+static void daemon_log_stats(struct daemon *daemon)
+{
+    const struct outbox_counts *counts = &daemon->counts;
+    const struct config_rate rate = daemon->config->delivery.rate;
+    const struct stats_view view = {
+        .pending = counts->pending,
+        .due = counts->due,
+        .retrying = counts->retrying,
+        .rows_dead = counts->dead,
+        .oldest_s = counts->oldest_s,
+        .xmin_age_s = counts->xmin_age_s,
+        .in_flight = (int64_t)sender_in_flight(daemon->sender),
+        .slots = (int64_t)lease_held(&daemon->lease),
+        .rate_limit = (double)rate.count * (double)CLOCK_NS_PER_SEC / (double)rate.per_ns,
+        .rate = relay_rate_per_sec(daemon->relay),
+        .paused = !daemon->connected ? "database" : relay_paused(daemon->relay),
+    };
+    stats_log(&daemon->stats, &view, daemon->log);
+    char text[256];
+    snprintf(text, sizeof text, "%lld pending, %lld dead, %lld sent, %.1f/s allowed, %s",
+             (long long)view.pending, (long long)view.rows_dead, (long long)daemon->stats.sent,
+             view.rate, view.paused == NULL ? "sending" : view.paused);
+    service_status(text);
+}
+
+static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
+                             const struct outbox_counts *counts)
+{
+    struct daemon *daemon = ctx;
+    if (failure == NULL) {
+        daemon->counts = *counts;
+        relay_note_counts(daemon->relay, counts);
+    }
+    daemon_log_stats(daemon);
+}
+
+static void daemon_on_stats_timer(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    if (daemon->connected) {
+        outbox_count(daemon->outbox, daemon_on_counts, daemon);
+    } else {
+        daemon_log_stats(daemon);
+    }
+    loop_timer_set(daemon->stats_timer,
+                   loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
+}
+
+static void daemon_on_pruned(void *ctx, const struct pgconn_failure *failure, int64_t deleted)
+{
+    struct daemon *daemon = ctx;
+    daemon->pruned += deleted;
+    if (failure == NULL && deleted == DAEMON_PRUNE_ROWS) {
+        daemon->next_prune_ns = 0; // there is more
+        return;
+    }
+    if (daemon->pruned > 0) {
+        log_event(daemon->log, LOG_LEVEL_INFO, "prune.done", LOG_I64("rows", daemon->pruned));
+        daemon->pruned = 0;
+    }
+}
+
+static void daemon_on_watch_check(void *ctx, const struct pgconn_failure *failure,
+                                  const struct outbox_watch_fault *faults, size_t count)
+{
+    struct daemon *daemon = ctx;
+    (void)failure; // it comes again in an hour
+    for (size_t i = 0; i < count; i++) {
+        log_event(daemon->log, LOG_LEVEL_WARNING, "watch.lost",
+                  LOG_TEXT("relation", faults[i].watched), LOG_TEXT("trigger", faults[i].trigger),
+                  LOG_TEXT("reason", faults[i].problem));
+    }
+}
+
+static void daemon_on_watch_errors(void *ctx, const struct pgconn_failure *failure,
+                                   const struct outbox_watch_error *errors, size_t count)
+{
+    struct daemon *daemon = ctx;
+    (void)failure; // they are kept
+    for (size_t i = 0; i < count; i++) {
+        if (errors[i].last_id > daemon->watch_error_seen) {
+            daemon->watch_error_seen = errors[i].last_id;
+        }
+        log_event(daemon->log, LOG_LEVEL_ERROR, "watch.error",
+                  LOG_TEXT("relation", errors[i].watched), LOG_TEXT("sqlstate", errors[i].sqlstate),
+                  LOG_I64("count", errors[i].count),
+                  LOG_TEXT("hint", "these changes were not enqueued: mend the cause, then backfill "
+                                   "the customers concerned"));
+    }
+}
+
+static void daemon_on_chores(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    int64_t now = loop_now_ns(daemon->loop);
+    // Of all instances, the one that holds slot 0.
+    bool mine =
+        daemon->connected && daemon->phase == DAEMON_PHASE_RUNNING && daemon->lease.slots[0].mine;
+    if (mine && daemon->config->outbox.retention_ns > 0 && now >= daemon->next_prune_ns) {
+        daemon->next_prune_ns = now + DAEMON_PRUNE_NS;
+        outbox_prune(daemon->outbox, daemon->config->outbox.retention_ns, DAEMON_PRUNE_ROWS,
+                     daemon_on_pruned, daemon);
+    }
+    if (mine && now >= daemon->next_watch_ns) {
+        daemon->next_watch_ns = now + DAEMON_WATCH_NS;
+        outbox_watch_check(daemon->outbox, daemon_on_watch_check, daemon);
+    }
+    if (mine) {
+        outbox_watch_errors(daemon->outbox, daemon->watch_error_seen, daemon_on_watch_errors,
+                            daemon);
+    }
+    bool more = mine && daemon->next_prune_ns == 0;
+    loop_timer_set(daemon->chores_timer,
+                   now + (more ? CLOCK_NS_PER_SEC / 10 : DAEMON_PRUNE_NS / 6));
+}
+
+// ---- the turn ------------------------------------------------------------------------------
+
+static void daemon_watch_start(struct daemon *daemon)
+{
+    if (daemon->connected && lessor_has_asked(daemon->lessor)) {
+        daemon->phase = DAEMON_PHASE_RUNNING;
+        log_event(daemon->log, LOG_LEVEL_INFO, "daemon.ready",
+                  LOG_I64("slots", (int64_t)lease_held(&daemon->lease)));
+        service_ready();
+        service_status("ready");
+        loop_timer_set(daemon->chores_timer, loop_now_ns(daemon->loop) + CLOCK_NS_PER_SEC);
+    }
+}
+
+static int daemon_once_code(const struct daemon *daemon)
+{
+    if (daemon->stats.dead > 0) {
+        return EX_DATAERR;
+    }
+    return daemon->stats.ok == 0 && daemon->stats.failed > 0 ? EX_UNAVAILABLE : EX_OK;
+}
+
+static void daemon_watch_once(struct daemon *daemon)
+{
+    int64_t now = loop_now_ns(daemon->loop);
+    bool held = lease_held(&daemon->lease) > 0;
+    if (held && relay_is_empty(daemon->relay)) {
+        daemon_stop(daemon, "nothing is due", daemon_once_code(daemon));
+        return;
+    }
+    if (held && !relay_is_stuck(daemon->relay)) {
+        daemon->stuck_since_ns = 0;
+        return;
+    }
+    // Another instance's leases run out within one lease if it is dead.
+    int64_t patience =
+        held ? DAEMON_STUCK_NS : daemon->config->outbox.lease_ns * 3 / 2 + DAEMON_STUCK_NS;
+    if (daemon->stuck_since_ns == 0) {
+        daemon->stuck_since_ns = now;
+    } else if (now - daemon->stuck_since_ns > patience) {
+        daemon_stop(daemon,
+                    held ? "the API refuses everything: see the api events above"
+                         : "another instance holds the leases: it does the delivering",
+                    held ? EX_UNAVAILABLE : EXIT_FAILURE);
+    }
+}
+
+static void daemon_watch_stop(struct daemon *daemon)
+{
+    if (daemon->phase == DAEMON_PHASE_DRAINING && relay_is_drained(daemon->relay)) {
+        daemon->phase = DAEMON_PHASE_LEAVING;
+        lessor_drain(daemon->lessor);
+    }
+    if (daemon->phase != DAEMON_PHASE_LEAVING || daemon->goodbye_sent) {
+        return;
+    }
+    if (!daemon->connected) {
+        daemon_leave(daemon);
+    } else if (lessor_is_drained(daemon->lessor)) {
+        daemon->goodbye_sent = true;
+        outbox_goodbye(daemon->outbox, daemon_on_goodbye, daemon);
+    }
+}
+
+static void daemon_on_turn(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    if (daemon->phase == DAEMON_PHASE_GONE) {
+        return;
+    }
+    relay_pump(daemon->relay);
+    daemon_watch_stop(daemon);
+    lessor_pump(daemon->lessor);
+    if (daemon->phase == DAEMON_PHASE_STARTING) {
+        daemon_watch_start(daemon);
+    } else if (daemon->phase == DAEMON_PHASE_RUNNING && daemon->once) {
+        daemon_watch_once(daemon);
+    }
+}
+
+static void daemon_on_hangup(void *ctx, int signal_number)
+{
+    (void)signal_number;
+    struct daemon *daemon = ctx;
+    struct err err;
+    bool ok = daemon_read_key(daemon, &err);
+    log_event(daemon->log, ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "daemon.reload",
+              LOG_TEXT("reloaded", ok ? "imprint.api_key_file" : "nothing"),
+              LOG_TEXT(ok ? NULL : "reason", err.text));
+}
+
+// ---- set-up --------------------------------------------------------------------------------
+
+static void daemon_name(struct daemon *daemon)
+{
+    char host[48] = "";
+    uint32_t random = 0;
+    gethostname(host, sizeof host - 1);
+    ssize_t got = getrandom(&random, sizeof random, 0);
+    (void)got;
+    snprintf(daemon->instance, sizeof daemon->instance, "%s-%d-%08x", host, (int)getpid(), random);
+}
+
+static bool daemon_open_signals(struct daemon *daemon, struct err *err)
+{
+    signal(SIGPIPE, SIG_IGN); // libcurl and libpq report it as an error of the call
+    return loop_on_signal(daemon->loop, SIGTERM, daemon_on_stop_signal, daemon, err) &&
+           loop_on_signal(daemon->loop, SIGINT, daemon_on_stop_signal, daemon, err) &&
+           loop_on_signal(daemon->loop, SIGHUP, daemon_on_hangup, daemon, err);
+}
+
+static bool daemon_open_database(struct daemon *daemon, struct err *err)
+{
+    const struct config *config = daemon->config;
+    const struct pgconn_events events = {.ctx = daemon,
+                                         .on_ready = daemon_on_db_ready,
+                                         .on_lost = daemon_on_db_lost,
+                                         .on_notify = daemon_on_notify};
+    struct pgconn_options options = settings_database(config);
+    const struct outbox_options outbox = settings_outbox(config, daemon->instance);
+    daemon->conn = pgconn_create(daemon->loop, &options, &events, err);
+    if (daemon->conn == NULL) {
+        return false;
+    }
+    daemon->outbox = outbox_create(daemon->conn, &outbox);
+    if (config->database.listen_dsn == NULL || !config->outbox.notify) {
+        return true;
+    }
+    const struct pgconn_events listen = {.ctx = daemon,
+                                         .on_ready = daemon_on_listen_ready,
+                                         .on_lost = daemon_on_listen_lost,
+                                         .on_notify = daemon_on_notify};
+    options.dsn = config->database.listen_dsn;
+    daemon->listen_conn = pgconn_create(daemon->loop, &options, &listen, err);
+    if (daemon->listen_conn == NULL) {
+        return false;
+    }
+    daemon->listen_outbox = outbox_create(daemon->listen_conn, &outbox);
+    return true;
+}
+
+static void daemon_open_timers(struct daemon *daemon)
+{
+    daemon->stats_timer = loop_timer_open(daemon->loop, daemon_on_stats_timer, daemon);
+    daemon->key_timer = loop_timer_open(daemon->loop, daemon_on_key_timer, daemon);
+    daemon->chores_timer = loop_timer_open(daemon->loop, daemon_on_chores, daemon);
+    daemon->drain_timer = loop_timer_open(daemon->loop, daemon_on_drain_timeout, daemon);
+    int64_t now = loop_now_ns(daemon->loop);
+    loop_timer_set(daemon->stats_timer, now + daemon->config->log.stats_interval_ns);
+    loop_timer_set(daemon->key_timer, now + DAEMON_KEY_NS);
+}
+
+static bool daemon_open(struct daemon *daemon, struct err *err)
+{
+    daemon->loop = loop_create(err);
+    if (daemon->loop == NULL || !daemon_open_signals(daemon, err)) {
+        return false;
+    }
+    const struct sender_options sender = settings_sender(daemon->config);
+    daemon->sender = sender_create(daemon->loop, &sender, err);
+    if (daemon->sender == NULL || !daemon_read_key(daemon, err) ||
+        !daemon_open_database(daemon, err)) {
+        return false;
+    }
+    lease_init(&daemon->lease, daemon->config->outbox.lease_ns);
+    const struct relay_parts relay = {.loop = daemon->loop,
+                                      .log = daemon->log,
+                                      .config = daemon->config,
+                                      .outbox = daemon->outbox,
+                                      .sender = daemon->sender,
+                                      .lease = &daemon->lease,
+                                      .stats = &daemon->stats};
+    daemon->relay = relay_create(&relay);
+    const struct lessor_parts lessor = {.loop = daemon->loop,
+                                        .log = daemon->log,
+                                        .outbox = daemon->outbox,
+                                        .lease = &daemon->lease,
+                                        .relay = daemon->relay,
+                                        .instance = daemon->instance};
+    daemon->lessor = lessor_create(&lessor);
+    daemon_open_timers(daemon);
+    loop_on_turn(daemon->loop, daemon_on_turn, daemon);
+    loop_watchdog(daemon->loop);
+    return true;
+}
+
+static void daemon_close(struct daemon *daemon)
+{
+    sender_destroy(daemon->sender);
+    pgconn_destroy(daemon->conn);
+    pgconn_destroy(daemon->listen_conn);
+    outbox_destroy(daemon->outbox);
+    outbox_destroy(daemon->listen_outbox);
+    lessor_destroy(daemon->lessor);
+    relay_destroy(daemon->relay);
+    loop_timer_close(daemon->stats_timer);
+    loop_timer_close(daemon->key_timer);
+    loop_timer_close(daemon->chores_timer);
+    loop_timer_close(daemon->drain_timer);
+    loop_destroy(daemon->loop);
+    stats_free(&daemon->stats);
+    if (daemon->key != NULL) {
+        mem_wipe(daemon->key, strlen(daemon->key));
+        free(daemon->key);
+    }
+    config_destroy(daemon->config);
+    log_destroy(daemon->log);
+}
+
+static const char *daemon_environment(const struct config *config)
+{
+    switch (config->imprint.environment) {
+    case CONFIG_ENVIRONMENT_SANDBOX:
+        return "sandbox";
+    case CONFIG_ENVIRONMENT_PRODUCTION:
+        return "production";
+    case CONFIG_ENVIRONMENT_CUSTOM:
+        return "custom";
+    }
+    return "custom";
+}
+
+int daemon_run(const char *config_path, bool once)
+{
+    struct daemon daemon = {.once = once, .exit_code = EX_OK};
+    struct err err = {.kind = ERR_KIND_NONE};
+    daemon.config = settings_load(config_path);
+    if (daemon.config == NULL) {
+        return EX_CONFIG;
+    }
+    daemon.log = log_create(STDERR_FILENO, service_has_journal());
+    log_configure(daemon.log, daemon.config->log.level, daemon.config->log.format);
+    stats_init(&daemon.stats);
+    daemon_name(&daemon);
+    log_event(daemon.log, LOG_LEVEL_INFO, "daemon.start", LOG_TEXT("version", IMPRINT_VERSION),
+              LOG_TEXT("instance", daemon.instance),
+              LOG_TEXT("environment", daemon_environment(daemon.config)), LOG_BOOL("once", once));
+    if (!daemon_open(&daemon, &err) || !loop_run(daemon.loop, &err)) {
+        daemon.exit_code = err_exit_code(err.kind);
+        log_event(daemon.log, LOG_LEVEL_ERROR, "daemon.stop", LOG_TEXT("reason", err.text));
+    } else if (daemon.stop_reason != NULL) {
+        daemon_log_stats(&daemon);
+        log_event(daemon.log, daemon.exit_code == EX_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+                  "daemon.stop", LOG_TEXT("reason", daemon.stop_reason),
+                  LOG_I64("exit", daemon.exit_code));
+    }
+    int exit_code = daemon.exit_code;
+    daemon_close(&daemon);
+    return exit_code;
+}

@@ -1,0 +1,308 @@
+#include "app/intake.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "domain/mapper.h"
+#include "domain/row.h"
+#include "io/digest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+// An answer that was held back as everyone's and turned out to be this customer's own.
+struct intake_charge {
+    LIST_ENTRY(intake_charge) link;
+    char *key;
+    int64_t last_id;
+    enum update_outcome outcome;
+    int http_status;
+    char *error;
+};
+
+struct intake {
+    struct intake_parts parts;
+    struct mapper *mapper;
+    struct row row;
+    struct digest *digest;
+    LIST_HEAD(, intake_charge) charges;
+};
+
+struct intake *intake_create(const struct intake_parts *parts)
+{
+    struct intake *intake = mem_calloc(1, sizeof *intake);
+    intake->parts = *parts;
+    intake->mapper = mapper_create();
+    row_init(&intake->row, parts->config->mapping);
+    LIST_INIT(&intake->charges);
+    const struct config_imprint *imprint = &parts->config->imprint;
+    struct buf destination;
+    buf_init(&destination, 64 * 1024);
+    const char *merchant = imprint->merchant_key == NULL ? "" : imprint->merchant_key;
+    bool ok =
+        buf_printf(&destination, "%s\n%s\n%s", imprint->base_url, imprint->update_path, merchant);
+    (void)ok; // the configuration bounds all three
+    intake->digest = digest_create(buf_peek(&destination));
+    buf_free(&destination);
+    return intake;
+}
+
+static void intake_drop_charge(struct intake_charge *charge)
+{
+    LIST_REMOVE(charge, link);
+    free(charge->key);
+    free(charge->error);
+    free(charge);
+}
+
+void intake_destroy(struct intake *intake)
+{
+    if (intake == NULL) {
+        return;
+    }
+    while (!LIST_EMPTY(&intake->charges)) {
+        intake_drop_charge(LIST_FIRST(&intake->charges));
+    }
+    digest_destroy(intake->digest);
+    row_free(&intake->row);
+    mapper_destroy(intake->mapper);
+    free(intake);
+}
+
+void intake_charge(struct intake *intake, const char *key, int64_t last_id,
+                   enum update_outcome outcome, const struct verdict *verdict)
+{
+    struct intake_charge *charge = mem_calloc(1, sizeof *charge);
+    *charge = (struct intake_charge){
+        .key = mem_strdup(key),
+        .last_id = last_id,
+        .outcome = outcome,
+        .http_status = verdict->status,
+        .error = mem_strdup(verdict->error[0] != '\0' ? verdict->error : verdict->reason)};
+    LIST_INSERT_HEAD(&intake->charges, charge, link);
+}
+
+static struct intake_charge *intake_find_charge(struct intake *intake, const char *key)
+{
+    struct intake_charge *charge;
+    LIST_FOREACH(charge, &intake->charges, link)
+    {
+        if (strcmp(charge->key, key) == 0) {
+            return charge;
+        }
+    }
+    return NULL;
+}
+
+// ---- outcomes that need no request ---------------------------------------------------------
+
+static void intake_settle(struct intake *intake, struct update *update, enum update_outcome outcome,
+                          const char *error)
+{
+    update->outcome = outcome;
+    update->error = error == NULL ? NULL : mem_strdup(error);
+    updates_add(intake->parts.updates, update);
+    updates_move(intake->parts.updates, update, UPDATE_STATE_SETTLING);
+}
+
+enum intake_rows { INTAKE_ROWS_ALL, INTAKE_ROWS_THIN, INTAKE_ROWS_TOO_BIG };
+
+// An update of only some of the customer's rows; the others are read again when it has settled.
+static struct update *intake_update_of(const struct intake *intake,
+                                       const struct outbox_customer *customer,
+                                       enum intake_rows which, int64_t now)
+{
+    struct update *update =
+        update_create(customer->key, customer->customer_id, customer->slot, customer->priority);
+    update->lease_epoch = intake->parts.lease->slots[customer->slot].epoch;
+    update->age_ns = customer->age_ns;
+    update->fetched_ns = now;
+    for (size_t i = 0; i < customer->row_count; i++) {
+        const struct outbox_row *row = &customer->rows[i];
+        if (which == INTAKE_ROWS_ALL || (which == INTAKE_ROWS_THIN && row->thin) ||
+            (which == INTAKE_ROWS_TOO_BIG && row->too_big)) {
+            update_add_row(update, row->id, row->attempts);
+        }
+    }
+    return update;
+}
+
+static bool intake_has_too_big(const struct outbox_customer *customer)
+{
+    for (size_t i = 0; i < customer->row_count; i++) {
+        if (customer->rows[i].too_big) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Rows that are dead before anything is mapped. True when there were such.
+static bool intake_refuse(struct intake *intake, const struct outbox_customer *customer,
+                          const char *sqlstate, int64_t now)
+{
+    char error[160];
+    enum intake_rows which = INTAKE_ROWS_THIN;
+    if (!update_id_is_valid(customer->customer_id)) {
+        which = INTAKE_ROWS_ALL;
+        snprintf(error, sizeof error, "customer_id: must match [A-Za-z0-9_-]{1,64}");
+    } else if (intake_has_too_big(customer)) {
+        which = INTAKE_ROWS_TOO_BIG;
+        snprintf(error, sizeof error, "payload: is over 1 MiB");
+    } else if (sqlstate[0] != '\0') {
+        snprintf(error, sizeof error, "source: reading the row fails with SQLSTATE %.5s", sqlstate);
+    } else if (customer->thin && customer->source_count != 1) {
+        snprintf(error, sizeof error, "%s",
+                 customer->source_count == 0
+                     ? "source.missing: the source has no row of this customer"
+                     : "source.duplicate: the source has several rows of this customer");
+    } else {
+        return false;
+    }
+    struct update *update = intake_update_of(intake, customer, which, now);
+    if (update->row_count == 0) {
+        update_destroy(update); // the rows that this is about are gone
+        return false;
+    }
+    intake_settle(intake, update, UPDATE_OUTCOME_DEAD, error);
+    return true;
+}
+
+// A charge concerns the rows that the charged answer was about. True when there was one.
+static bool intake_apply_charge(struct intake *intake, const struct outbox_customer *customer,
+                                int64_t now)
+{
+    char *key = mem_strndup(customer->key.ptr, customer->key.len);
+    struct intake_charge *charge = intake_find_charge(intake, key);
+    free(key);
+    if (charge == NULL) {
+        return false;
+    }
+    struct update *update =
+        update_create(customer->key, customer->customer_id, customer->slot, customer->priority);
+    update->lease_epoch = intake->parts.lease->slots[customer->slot].epoch;
+    update->age_ns = customer->age_ns;
+    update->fetched_ns = now;
+    for (size_t i = 0; i < customer->row_count; i++) {
+        if (customer->rows[i].id <= charge->last_id) {
+            update_add_row(update, customer->rows[i].id, customer->rows[i].attempts);
+        }
+    }
+    bool any = update->row_count > 0;
+    if (any) {
+        update->started_ns = now; // it was sent: the attempt counts
+        update->http_status = charge->http_status;
+        update->retry_after_ns = intake->parts.config->retry.base_ns;
+        intake_settle(intake, update, charge->outcome, charge->error);
+    } else {
+        update_destroy(update);
+    }
+    intake_drop_charge(charge);
+    return any;
+}
+
+// ---- mapping -------------------------------------------------------------------------------
+
+// Application rows in the order of their ids; the source row, which cannot be older than what the
+// same snapshot shows, last.
+static bool intake_fill_row(struct intake *intake, const struct outbox_customer *customer)
+{
+    row_reset(&intake->row);
+    bool ok = true;
+    for (size_t i = 0; ok && i < customer->row_count; i++) {
+        ok = customer->rows[i].thin || row_add(&intake->row, customer->rows[i].payload, false);
+    }
+    return ok && (!customer->thin || row_add(&intake->row, customer->source, true));
+}
+
+static void intake_read_dead_ids(struct update *update, struct str text)
+{
+    struct str rest = str_trim(text);
+    if (rest.len < 2) {
+        return;
+    }
+    rest = (struct str){rest.ptr + 1, rest.len - 2}; // without the braces
+    update->dead_ids = mem_calloc(rest.len / 2 + 1, sizeof *update->dead_ids);
+    while (rest.len > 0) {
+        struct str item;
+        str_split(rest, ',', &item, &rest);
+        if (str_to_int64(item, &update->dead_ids[update->dead_count])) {
+            update->dead_count++;
+        }
+    }
+}
+
+static bool intake_hash_equal(const unsigned char *hash, struct str hex)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (hex.len != 2 * UPDATE_HASH_BYTES) {
+        return false;
+    }
+    for (size_t i = 0; i < UPDATE_HASH_BYTES; i++) {
+        if (hex.ptr[2 * i] != digits[hash[i] >> 4] || hex.ptr[2 * i + 1] != digits[hash[i] & 15]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The same was accepted last, and nothing else can have been sent since: rows that were there when
+// the slot was taken may have been sent by its owner before, who then died.
+static bool intake_is_unchanged(const struct intake *intake, const struct update *update,
+                                struct str state_hash)
+{
+    int64_t floor_id = intake->parts.lease->slots[update->slot].floor_id;
+    return intake->parts.config->delivery.skip_unchanged && update->row_ids[0] > floor_id &&
+           intake_hash_equal(update->hash, state_hash);
+}
+
+static void intake_map(struct intake *intake, const struct outbox_customer *customer, int64_t now)
+{
+    struct update *update = intake_update_of(intake, customer, INTAKE_ROWS_ALL, now);
+    update->has_source = customer->thin;
+    intake_read_dead_ids(update, customer->dead_ids);
+    if (!intake_fill_row(intake, customer)) {
+        intake_settle(intake, update, UPDATE_OUTCOME_DEAD,
+                      "payload: is no well-formed JSON object");
+        return;
+    }
+    char *reasons = NULL;
+    switch (mapper_map(intake->mapper, &intake->row, clock_wall_ns(), &update->body, NULL, NULL)) {
+    case MAPPER_RESULT_NOTHING:
+        intake_settle(intake, update, UPDATE_OUTCOME_UNCHANGED, NULL);
+        return;
+    case MAPPER_RESULT_INVALID:
+        reasons =
+            mem_strndup(mapper_reasons(intake->mapper).ptr, mapper_reasons(intake->mapper).len);
+        intake_settle(intake, update, UPDATE_OUTCOME_DEAD, reasons);
+        free(reasons);
+        return;
+    case MAPPER_RESULT_TOO_BIG:
+        intake_settle(intake, update, UPDATE_OUTCOME_DEAD, "request: would be over 1 MiB");
+        return;
+    case MAPPER_RESULT_BODY:
+        break;
+    }
+    digest_body(intake->digest, buf_peek(&update->body), update->hash);
+    update->remember = intake->parts.config->delivery.skip_unchanged;
+    if (intake_is_unchanged(intake, update, customer->state_hash)) {
+        intake_settle(intake, update, UPDATE_OUTCOME_UNCHANGED, NULL);
+        return;
+    }
+    updates_add(intake->parts.updates, update);
+}
+
+void intake_take(struct intake *intake, const struct outbox_customer *customer,
+                 const char *sqlstate, int64_t now)
+{
+    const struct lease_slot *slot = &intake->parts.lease->slots[customer->slot];
+    if (!slot->mine || slot->draining ||
+        updates_find(intake->parts.updates, customer->key) != NULL) {
+        return;
+    }
+    if (!intake_apply_charge(intake, customer, now) &&
+        !intake_refuse(intake, customer, sqlstate, now)) {
+        intake_map(intake, customer, now);
+    }
+}

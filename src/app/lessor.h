@@ -1,0 +1,42 @@
+// Keeps this instance's leases: a heartbeat several times a lease, and at once where something is
+// to be taken or given back.
+#ifndef APP_LESSOR_H
+#define APP_LESSOR_H
+
+#include "app/relay.h"
+#include "base/log.h"
+#include "domain/lease.h"
+#include "io/loop.h"
+#include "io/outbox.h"
+
+#include <stdbool.h>
+
+struct lessor;
+
+struct lessor_parts { // all borrowed
+    struct loop *loop;
+    struct log *log;
+    struct outbox *outbox;
+    struct lease *lease;
+    struct relay *relay;
+    const char *instance;
+};
+
+struct lessor *lessor_create(const struct lessor_parts *parts);
+void lessor_destroy(struct lessor *lessor);
+
+// On a new connection.
+void lessor_on_ready(struct lessor *lessor);
+void lessor_on_lost(struct lessor *lessor);
+
+// Gives everything back as soon as nothing of it is in flight.
+void lessor_drain(struct lessor *lessor);
+bool lessor_is_drained(const struct lessor *lessor);
+
+// Once a turn: lets go of what has run out, and sends a heartbeat when it is time.
+void lessor_pump(struct lessor *lessor);
+
+// The first heartbeat has been answered: leases were asked for.
+bool lessor_has_asked(const struct lessor *lessor);
+
+#endif

@@ -1,0 +1,674 @@
+#include "app/relay.h"
+
+#include "app/refill.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "domain/backoff.h"
+#include "domain/gate.h"
+#include "domain/update.h"
+#include "domain/verdict.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    RELAY_SETTLE_MAX = 500, // updates in one settle
+    RELAY_CANDIDATES = 16,  // to choose a probe from
+    RELAY_UNTOUCHED = 64,   // remembered, to be charged perhaps
+};
+
+// Fetched ahead: what can be sent in so long. More would only be older when it is sent.
+#define RELAY_AHEAD_S 2
+// A settle that failed for no fault of its own.
+#define RELAY_SETTLE_PAUSE_NS (200 * CLOCK_NS_PER_MS)
+// How often to look again where nothing says when something changes.
+#define RELAY_LOOK_NS (10 * CLOCK_NS_PER_MS)
+
+// A customer whose answer was held back, and how far its rows went.
+struct relay_untouched {
+    char *key; // NULL: unused
+    int64_t last_id;
+};
+
+struct relay {
+    struct relay_parts parts;
+    struct updates *updates;
+    struct refill *refill;
+    struct gate *gate;
+    struct pool *pool;
+    struct backoff backoff;
+    struct verdict verdict; // of the answer at hand: too big for the stack of a callback
+    struct loop_timer *timer;
+
+    bool ready; // the database is there
+    bool stopping;
+    bool wants_key;
+
+    struct update *settling[RELAY_SETTLE_MAX]; // the batch under way
+    size_t settling_count;
+    size_t settle_max; // halved while a batch fails with a data error
+    bool settle_without_texts;
+    int64_t settle_after_ns;
+    int64_t settle_began_ns;
+
+    struct relay_untouched untouched[RELAY_UNTOUCHED];
+    size_t untouched_next;
+};
+
+static uint64_t relay_random(void)
+{
+    uint64_t value = 0;
+    ssize_t got = getrandom(&value, sizeof value, 0);
+    (void)got; // short only for requests over 256 bytes
+    return value;
+}
+
+static void relay_on_timer(void *ctx)
+{
+    (void)ctx; // the turn's end does the work
+}
+
+static void relay_on_queued(void *ctx)
+{
+    (void)ctx;
+}
+
+struct relay *relay_create(const struct relay_parts *parts)
+{
+    struct relay *relay = mem_calloc(1, sizeof *relay);
+    relay->parts = *parts;
+    const struct config *config = parts->config;
+    int64_t now = loop_now_ns(parts->loop);
+    const struct gate_rate rate = {.count = config->delivery.rate.count,
+                                   .per_ns = config->delivery.rate.per_ns};
+    relay->updates = updates_create();
+    relay->gate = gate_create(rate, config->delivery.burst, now);
+    relay->pool = pool_create(&(struct pool_options){.probe_base_ns = 0}, now);
+    relay->backoff =
+        (struct backoff){.base_ns = config->retry.base_ns, .cap_ns = config->retry.cap_ns};
+    relay->settle_max = RELAY_SETTLE_MAX;
+    relay->timer = loop_timer_open(parts->loop, relay_on_timer, relay);
+    const struct refill_parts refill = {.loop = parts->loop,
+                                        .log = parts->log,
+                                        .config = config,
+                                        .outbox = parts->outbox,
+                                        .updates = relay->updates,
+                                        .lease = parts->lease,
+                                        .on_queued = relay_on_queued,
+                                        .ctx = relay};
+    relay->refill = refill_create(&refill);
+    return relay;
+}
+
+void relay_destroy(struct relay *relay)
+{
+    if (relay == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < RELAY_UNTOUCHED; i++) {
+        free(relay->untouched[i].key);
+    }
+    refill_destroy(relay->refill);
+    updates_destroy(relay->updates);
+    loop_timer_close(relay->timer);
+    pool_destroy(relay->pool);
+    gate_destroy(relay->gate);
+    free(relay);
+}
+
+// ---- what the log says of an update --------------------------------------------------------
+
+static struct str relay_reason(const struct update *update)
+{
+    // The row's error may quote the customer's data; what is logged of it stands in the verdict.
+    return update->error != NULL && update->started_ns == 0 ? str_of(update->error) : STR("");
+}
+
+static void relay_log_outcome(struct relay *relay, const struct update *update, const char *type,
+                              const char *param, const char *reason)
+{
+    static const struct {
+        enum log_level level;
+        const char *event;
+    } events[] = {
+        [UPDATE_OUTCOME_UNTOUCHED] = {LOG_LEVEL_DEBUG, "update.held"},
+        [UPDATE_OUTCOME_DONE] = {LOG_LEVEL_DEBUG, "update.done"},
+        [UPDATE_OUTCOME_UNCHANGED] = {LOG_LEVEL_DEBUG, "update.unchanged"},
+        [UPDATE_OUTCOME_RETRY] = {LOG_LEVEL_WARNING, "update.retry"},
+        [UPDATE_OUTCOME_DEAD] = {LOG_LEVEL_ERROR, "update.dead"},
+    };
+    bool retry = update->outcome == UPDATE_OUTCOME_RETRY;
+    struct log_field fields[] = {
+        LOG_TEXT("customer_id", update->customer_id),
+        LOG_I64("id", update->row_count == 0 ? 0 : update->row_ids[update->row_count - 1]),
+        LOG_I64("rows", (int64_t)update->row_count),
+        LOG_I64("attempts", update->attempts + (retry ? 1 : 0)),
+        LOG_I64(update->http_status != 0 ? "http_status" : NULL, update->http_status),
+        LOG_TEXT(reason[0] != '\0' ? "reason" : NULL, reason),
+        LOG_TEXT(type[0] != '\0' ? "type" : NULL, type),
+        LOG_TEXT(param[0] != '\0' ? "param" : NULL, param),
+        LOG_I64(retry ? "retry_in_ms" : NULL, update->retry_after_ns / CLOCK_NS_PER_MS),
+    };
+    log_write(relay->parts.log, events[update->outcome].level, events[update->outcome].event,
+              fields, sizeof fields / sizeof fields[0]);
+}
+
+// What was settled without a request: intake fixed its outcome.
+static void relay_log_unsent(struct relay *relay, const struct update *update)
+{
+    char *reason = mem_strndup(relay_reason(update).ptr, relay_reason(update).len);
+    relay_log_outcome(relay, update, "", "", reason);
+    free(reason);
+}
+
+static void relay_log_change(struct relay *relay, const struct pool_change *change)
+{
+    if (change->from == change->to) {
+        return;
+    }
+    bool open = change->to == POOL_STATE_OPEN;
+    log_event(relay->parts.log, open ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+              pool_change_event(change), LOG_TEXT("from", pool_state_name(change->from)),
+              LOG_TEXT("to", pool_state_name(change->to)), LOG_TEXT("reason", change->reason),
+              LOG_TEXT(change->detail != NULL ? "detail" : NULL, change->detail));
+    if (open) {
+        refill_reread_all(relay->refill);
+    }
+}
+
+// ---- dropping ------------------------------------------------------------------------------
+
+// Takes what has not begun out of memory: of one slot, or (negative) of all.
+static void relay_drop_queued(struct relay *relay, int slot)
+{
+    struct update *next;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_QUEUED); at != NULL;
+         at = next) {
+        next = updates_next(relay->updates, at);
+        if (slot < 0 || at->slot == slot) {
+            refill_reread(relay->refill, at->slot);
+            updates_move(relay->updates, at, UPDATE_STATE_GONE);
+        }
+    }
+}
+
+// ---- judging -------------------------------------------------------------------------------
+
+static void relay_remember_untouched(struct relay *relay, const struct update *update)
+{
+    struct relay_untouched *at = &relay->untouched[relay->untouched_next];
+    relay->untouched_next = (relay->untouched_next + 1) % RELAY_UNTOUCHED;
+    free(at->key);
+    at->key = mem_strdup(update->key);
+    at->last_id = update->row_ids[update->row_count - 1];
+}
+
+static void relay_charge(struct relay *relay, const struct pool_decision *decision)
+{
+    if (decision->charge == POOL_ACTION_UNTOUCHED || decision->charge_verdict == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < RELAY_UNTOUCHED; i++) {
+        struct relay_untouched *at = &relay->untouched[i];
+        if (at->key != NULL && str_equal(str_of(at->key), decision->charge_customer)) {
+            refill_charge(relay->refill, at->key, at->last_id,
+                          decision->charge == POOL_ACTION_DEAD ? UPDATE_OUTCOME_DEAD
+                                                               : UPDATE_OUTCOME_RETRY,
+                          decision->charge_verdict);
+            free(at->key);
+            *at = (struct relay_untouched){.key = NULL};
+            return;
+        }
+    }
+}
+
+static enum update_outcome relay_outcome(const struct verdict *verdict, enum pool_action action)
+{
+    switch (action) {
+    case POOL_ACTION_UNTOUCHED:
+        return UPDATE_OUTCOME_UNTOUCHED;
+    case POOL_ACTION_RETRY:
+        return UPDATE_OUTCOME_RETRY;
+    case POOL_ACTION_DEAD:
+        return UPDATE_OUTCOME_DEAD;
+    case POOL_ACTION_SETTLE:
+        break;
+    }
+    switch (verdict->kind) {
+    case VERDICT_KIND_DONE:
+        return UPDATE_OUTCOME_DONE;
+    case VERDICT_KIND_RETRY:
+        return UPDATE_OUTCOME_RETRY;
+    case VERDICT_KIND_DEAD:
+        return UPDATE_OUTCOME_DEAD;
+    case VERDICT_KIND_HOLD:
+        break;
+    }
+    return UPDATE_OUTCOME_UNTOUCHED;
+}
+
+// A retry gives up only when both the attempts and the time are used up.
+static void relay_plan_retry(struct relay *relay, struct update *update,
+                             const struct verdict *verdict, int64_t now)
+{
+    const struct config *config = relay->parts.config;
+    int64_t attempts = update->attempts + 1;
+    int64_t age_ns = update->age_ns + (now - update->fetched_ns);
+    if (attempts >= config->retry.max_attempts && age_ns >= config->retry.give_up_after_ns) {
+        update->outcome = UPDATE_OUTCOME_DEAD;
+        return;
+    }
+    int64_t floor_ns = verdict->unknown_outcome ? config->imprint.timeout_ns : 0;
+    floor_ns = verdict->pause_ns > floor_ns ? verdict->pause_ns : floor_ns;
+    update->retry_after_ns = backoff_wait_ns(&relay->backoff, attempts, relay_random(), floor_ns);
+}
+
+static void relay_count(struct relay *relay, const struct update *update,
+                        const struct verdict *verdict, int64_t elapsed_ns, int64_t now)
+{
+    struct stats *stats = relay->parts.stats;
+    histogram_record(stats->latency, elapsed_ns);
+    stats->failed += verdict->cause == VERDICT_CAUSE_FAILURE;
+    stats->throttled += verdict->cause == VERDICT_CAUSE_THROTTLED;
+    stats->ok += update->outcome == UPDATE_OUTCOME_DONE;
+    stats->retried += update->outcome == UPDATE_OUTCOME_RETRY;
+    stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
+    if (update->outcome == UPDATE_OUTCOME_DONE) {
+        histogram_record(stats->lag, update->age_ns + (now - update->fetched_ns));
+    }
+}
+
+static void relay_set_outcome(struct relay *relay, struct update *update,
+                              const struct verdict *verdict, enum pool_action action, int64_t now)
+{
+    update->outcome = relay_outcome(verdict, action);
+    update->http_status = verdict->status;
+    // Imprint may hold something else than what was last accepted.
+    update->forget_state =
+        verdict->kind != VERDICT_KIND_DONE && (verdict->status != 0 || verdict->unknown_outcome);
+    if (update->outcome == UPDATE_OUTCOME_RETRY) {
+        relay_plan_retry(relay, update, verdict, now);
+    }
+    if (update->outcome == UPDATE_OUTCOME_UNTOUCHED) {
+        relay_remember_untouched(relay, update);
+        update->rest_until_ns =
+            verdict->unknown_outcome ? now + relay->parts.config->imprint.timeout_ns : 0;
+    } else if (update->outcome != UPDATE_OUTCOME_DONE) {
+        update->error = mem_strdup(verdict->error[0] != '\0' ? verdict->error : verdict->reason);
+    }
+    relay_log_outcome(relay, update, verdict->type, verdict->param,
+                      verdict->reason == NULL ? "" : verdict->reason);
+}
+
+struct relay_flight {
+    struct relay *relay;
+    struct update *update;
+};
+
+static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elapsed_ns)
+{
+    struct relay_flight flight = *(struct relay_flight *)ctx;
+    free(ctx);
+    struct relay *relay = flight.relay;
+    struct update *update = flight.update;
+    struct verdict *verdict = &relay->verdict;
+    int64_t now = loop_now_ns(relay->parts.loop);
+    verdict_judge(verdict, answer, str_of(update->customer_id),
+                  (const enum verdict_outcome *)relay->parts.config->retry.outcomes);
+    struct pool_decision decision = pool_note(relay->pool, verdict, str_of(update->key),
+                                              update->started_ns, now, relay_random());
+    relay_set_outcome(relay, update, verdict, decision.action, now);
+    relay_count(relay, update, verdict, elapsed_ns, now);
+    updates_move(relay->updates, update, UPDATE_STATE_SETTLING);
+    relay_charge(relay, &decision);
+    relay->wants_key = relay->wants_key || decision.read_key;
+    if (decision.scale_rate) {
+        gate_scale(relay->gate, now);
+    }
+    relay_log_change(relay, &decision.change);
+    if (decision.drop_unstarted) {
+        relay_drop_queued(relay, -1);
+    }
+}
+
+// ---- starting ------------------------------------------------------------------------------
+
+static int64_t relay_not_after(const struct relay *relay, int slot)
+{
+    // What starts last has ended a whole timeout before the next owner may begin.
+    return relay->parts.lease->slots[slot].deadline_ns -
+           2 * relay->parts.config->imprint.timeout_ns;
+}
+
+static void relay_begin(struct relay *relay, struct update *update, int64_t now)
+{
+    struct relay_flight *flight = mem_calloc(1, sizeof *flight);
+    *flight = (struct relay_flight){.relay = relay, .update = update};
+    update->started_ns = now;
+    updates_move(relay->updates, update, UPDATE_STATE_IN_FLIGHT);
+    pool_started(relay->pool, str_of(update->key), now);
+    relay->parts.stats->sent++;
+    sender_submit(relay->parts.sender, str_of(update->customer_id), buf_peek(&update->body),
+                  relay_not_after(relay, update->slot), relay_on_answer, flight);
+}
+
+// Written outcomes are bounded: a database that takes none stops the sending.
+static bool relay_may_begin(const struct relay *relay, int64_t now)
+{
+    size_t bound =
+        (size_t)(relay->parts.config->delivery.workers + relay->parts.config->outbox.batch);
+    size_t in_flight = updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT);
+    int64_t most = pool_concurrency(relay->pool, relay->parts.config->delivery.workers, now);
+    return !relay->stopping && (int64_t)in_flight < most &&
+           sender_free_workers(relay->parts.sender) > 0 &&
+           updates_count(relay->updates, UPDATE_STATE_SETTLING) <= bound;
+}
+
+// The next that may go: the first in line, or while the pool is closed the one of the queue that
+// may be its probe, fewest attempts first.
+static struct update *relay_choose(struct relay *relay, int64_t now)
+{
+    struct update *best = NULL;
+    bool open = pool_state(relay->pool) == POOL_STATE_OPEN;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_QUEUED); at != NULL;
+         at = updates_next(relay->updates, at)) {
+        bool may = now < relay_not_after(relay, at->slot) &&
+                   pool_may_start(relay->pool, str_of(at->key), now).yes;
+        if (may && (best == NULL || at->attempts < best->attempts)) {
+            best = at;
+        }
+        if (open && best != NULL) {
+            break;
+        }
+    }
+    return best;
+}
+
+static void relay_start(struct relay *relay, int64_t now)
+{
+    while (relay_may_begin(relay, now) && gate_wait_ns(relay->gate, now) == 0) {
+        struct update *update = relay_choose(relay, now);
+        if (update == NULL || !gate_take(relay->gate, now)) {
+            return;
+        }
+        relay_begin(relay, update, now);
+        if (pool_state(relay->pool) != POOL_STATE_OPEN) {
+            // The other candidates would be old when the next probe is due.
+            relay_drop_queued(relay, -1);
+        }
+    }
+}
+
+// ---- settling ------------------------------------------------------------------------------
+
+static void relay_settle_failed(struct relay *relay, const struct pgconn_failure *failure)
+{
+    size_t count = relay->settling_count;
+    relay->settling_count = 0;
+    if (failure->lost) {
+        return; // kept, and written once the database is back
+    }
+    bool data = pgconn_failed_with(failure, "21") || pgconn_failed_with(failure, "22") ||
+                pgconn_failed_with(failure, "23") || pgconn_failed_with(failure, "54");
+    if (data && count > 1) {
+        relay->settle_max = count / 2;
+        return;
+    }
+    if (data && !relay->settle_without_texts) {
+        relay->settle_without_texts = true;
+        return;
+    }
+    // 40001, 40P01, 53100 and the like: nothing is wrong with the outcomes.
+    relay->settle_after_ns = loop_now_ns(relay->parts.loop) + RELAY_SETTLE_PAUSE_NS;
+    log_event(relay->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "settle"),
+              LOG_TEXT("reason", failure->text));
+}
+
+static void relay_finish(struct relay *relay, struct update *update, bool more, int64_t now)
+{
+    if (update->rest_until_ns > now) {
+        updates_move(relay->updates, update, UPDATE_STATE_RESTING);
+        return;
+    }
+    bool untouched = update->outcome == UPDATE_OUTCOME_UNTOUCHED;
+    if (untouched) {
+        refill_reread(relay->refill, update->slot);
+    } else if (more) {
+        refill_want(relay->refill, update->key);
+    }
+    updates_move(relay->updates, update, UPDATE_STATE_GONE);
+}
+
+static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
+                             const struct outbox_settled *settled)
+{
+    struct relay *relay = ctx;
+    int64_t now = loop_now_ns(relay->parts.loop);
+    if (failure != NULL) {
+        relay_settle_failed(relay, failure);
+        return;
+    }
+    relay->parts.stats->db_ns = now - relay->settle_began_ns;
+    relay->settle_without_texts = false;
+    relay->settle_max =
+        relay->settle_max * 2 < RELAY_SETTLE_MAX ? relay->settle_max * 2 : RELAY_SETTLE_MAX;
+    size_t count = relay->settling_count;
+    relay->settling_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct update *update = relay->settling[i];
+        if (update->started_ns == 0 && !settled->lost[i]) {
+            relay_log_unsent(relay, update);
+            relay->parts.stats->unchanged += update->outcome == UPDATE_OUTCOME_UNCHANGED;
+            relay->parts.stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
+        }
+        relay_finish(relay, update, settled->more[i], now);
+    }
+}
+
+static void relay_settle(struct relay *relay, int64_t now)
+{
+    if (!relay->ready || relay->settling_count > 0 || now < relay->settle_after_ns) {
+        return;
+    }
+    size_t count = 0;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_SETTLING);
+         at != NULL && count < relay->settle_max; at = updates_next(relay->updates, at)) {
+        relay->settling[count++] = at;
+    }
+    if (count == 0) {
+        return;
+    }
+    relay->settling_count = count;
+    relay->settle_began_ns = now;
+    outbox_settle(relay->parts.outbox, relay->settling, count, !relay->settle_without_texts,
+                  relay_on_settled, relay);
+}
+
+// Customers whose last outcome was unknown, and whose wait is over.
+static int64_t relay_wake_resting(struct relay *relay, int64_t now)
+{
+    int64_t next_ns = INT64_MAX;
+    struct update *next;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_RESTING); at != NULL;
+         at = next) {
+        next = updates_next(relay->updates, at);
+        if (at->rest_until_ns <= now) {
+            refill_reread(relay->refill, at->slot);
+            updates_move(relay->updates, at, UPDATE_STATE_GONE);
+        } else if (at->rest_until_ns < next_ns) {
+            next_ns = at->rest_until_ns;
+        }
+    }
+    return next_ns;
+}
+
+// ---- refilling -----------------------------------------------------------------------------
+
+// How many more updates are wanted in memory.
+static int64_t relay_room(struct relay *relay, int64_t now)
+{
+    const struct config *config = relay->parts.config;
+    int64_t queued = (int64_t)updates_count(relay->updates, UPDATE_STATE_QUEUED);
+    int64_t waiting = (int64_t)updates_count(relay->updates, UPDATE_STATE_SETTLING);
+    if (relay->stopping || waiting > config->delivery.workers + config->outbox.batch) {
+        return 0;
+    }
+    if (pool_state(relay->pool) != POOL_STATE_OPEN) {
+        bool probe = pool_next_ns(relay->pool, now) <= now &&
+                     updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT) == 0;
+        return probe && queued == 0 ? RELAY_CANDIDATES : 0;
+    }
+    double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
+    int64_t target = config->outbox.batch;
+    if (ahead < (double)target) {
+        target = (int64_t)ahead;
+    }
+    target = target > config->delivery.workers ? target : config->delivery.workers;
+    // In gulps: a poll for each single update would be most of the work.
+    int64_t room = target - queued;
+    return room >= (target + 3) / 4 ? room : 0;
+}
+
+static int64_t relay_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now)
+{
+    int64_t at_ns = relay_earlier(resting_ns, pool_next_ns(relay->pool, now));
+    if (updates_first(relay->updates, UPDATE_STATE_QUEUED) != NULL && relay_may_begin(relay, now)) {
+        // With a token there it was the lease or the pool that let none of them go.
+        int64_t wait_ns = gate_wait_ns(relay->gate, now);
+        wait_ns = wait_ns == 0 ? RELAY_LOOK_NS : wait_ns;
+        at_ns = relay_earlier(at_ns, wait_ns == INT64_MAX ? INT64_MAX : now + wait_ns);
+    }
+    if (relay_room(relay, now) > 0 && lease_held(relay->parts.lease) > 0) {
+        at_ns = relay_earlier(at_ns, refill_next_ns(relay->refill));
+    }
+    if (relay->settle_after_ns > now) {
+        at_ns = relay_earlier(at_ns, relay->settle_after_ns);
+    }
+    // A closed pool whose time has come waits for candidates: a look now and then will do.
+    int64_t soonest_ns = pool_state(relay->pool) == POOL_STATE_OPEN ? now : now + RELAY_LOOK_NS;
+    if (at_ns == INT64_MAX) {
+        loop_timer_unset(relay->timer);
+    } else {
+        loop_timer_set(relay->timer, at_ns > soonest_ns ? at_ns : soonest_ns);
+    }
+}
+
+void relay_pump(struct relay *relay)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    struct pool_change change = pool_tick(relay->pool, now);
+    relay_log_change(relay, &change);
+    int64_t resting_ns = relay_wake_resting(relay, now);
+    relay_start(relay, now);
+    relay_settle(relay, now);
+    refill_pump(relay->refill, relay_room(relay, now), now);
+    relay_set_timer(relay, resting_ns, now);
+}
+
+// ---- what happens around it ----------------------------------------------------------------
+
+void relay_on_ready(struct relay *relay, enum outbox_source source)
+{
+    relay->ready = true;
+    refill_on_ready(relay->refill, source);
+}
+
+void relay_on_lost(struct relay *relay)
+{
+    relay->ready = false;
+    refill_on_lost(relay->refill);
+}
+
+void relay_on_notify(struct relay *relay)
+{
+    refill_on_notify(relay->refill);
+}
+
+void relay_set_listening(struct relay *relay, bool listening)
+{
+    refill_set_listening(relay->refill, listening);
+}
+
+void relay_on_lease(struct relay *relay, const struct lease_change *change)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    for (size_t i = 0; i < change->lost_count; i++) {
+        relay_drop_queued(relay, change->lost[i]);
+    }
+    for (size_t i = 0; i < change->acquired_count; i++) {
+        refill_reread(relay->refill, change->acquired[i]);
+    }
+    gate_set_share(relay->gate, (int64_t)lease_held(relay->parts.lease), now);
+}
+
+bool relay_slot_busy(const struct relay *relay, int slot)
+{
+    return updates_slot_busy(relay->updates, slot);
+}
+
+void relay_on_key(struct relay *relay)
+{
+    relay->wants_key = false;
+    pool_key_changed(relay->pool, loop_now_ns(relay->parts.loop));
+}
+
+bool relay_wants_key(const struct relay *relay)
+{
+    return relay->wants_key || pool_state(relay->pool) == POOL_STATE_UNAUTHORIZED;
+}
+
+void relay_stop(struct relay *relay)
+{
+    relay->stopping = true;
+    relay_drop_queued(relay, -1);
+}
+
+bool relay_is_drained(const struct relay *relay)
+{
+    return updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT) == 0 &&
+           updates_count(relay->updates, UPDATE_STATE_SETTLING) == 0;
+}
+
+bool relay_is_empty(const struct relay *relay)
+{
+    return relay->ready && refill_is_empty(relay->refill) && updates_total(relay->updates) == 0;
+}
+
+bool relay_is_open(const struct relay *relay)
+{
+    return pool_state(relay->pool) == POOL_STATE_OPEN;
+}
+
+const char *relay_paused(const struct relay *relay)
+{
+    return relay_is_open(relay) ? NULL : pool_state_name(pool_state(relay->pool));
+}
+
+double relay_rate_per_sec(const struct relay *relay)
+{
+    return gate_rate_per_sec(relay->gate, loop_now_ns(relay->parts.loop));
+}
+
+size_t relay_in_memory(const struct relay *relay)
+{
+    return updates_total(relay->updates);
+}
+
+void relay_note_counts(struct relay *relay, const struct outbox_counts *counts)
+{
+    refill_note_thin(relay->refill, counts->thin);
+}
+
+bool relay_is_stuck(const struct relay *relay)
+{
+    enum pool_state state = pool_state(relay->pool);
+    return state == POOL_STATE_UNAUTHORIZED || state == POOL_STATE_URL ||
+           state == POOL_STATE_REJECTED || state == POOL_STATE_DOWN;
+}

@@ -1,0 +1,69 @@
+// THE pipeline: refill, start, judge, settle.
+//
+//     outbox -> refill -> queue -> rate gate -> sender -> verdict -> settle -> outbox
+//
+// Once a turn of the loop it does all that can be done now and sets a timer for the rest. It waits
+// for nothing: neither the database for requests nor requests for the database.
+#ifndef APP_RELAY_H
+#define APP_RELAY_H
+
+#include "app/stats.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "domain/lease.h"
+#include "domain/pool.h"
+#include "io/loop.h"
+#include "io/outbox.h"
+#include "io/sender.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct relay;
+
+struct relay_parts { // all borrowed
+    struct loop *loop;
+    struct log *log;
+    const struct config *config;
+    struct outbox *outbox;
+    struct sender *sender;
+    struct lease *lease;
+    struct stats *stats;
+};
+
+struct relay *relay_create(const struct relay_parts *parts);
+void relay_destroy(struct relay *relay);
+
+void relay_on_ready(struct relay *relay, enum outbox_source source);
+void relay_on_lost(struct relay *relay);
+void relay_on_notify(struct relay *relay);
+void relay_set_listening(struct relay *relay, bool listening);
+
+// The leases changed: `gone` slots are not ours any more, `come` are new.
+void relay_on_lease(struct relay *relay, const struct lease_change *change);
+bool relay_slot_busy(const struct relay *relay, int slot);
+
+// Another API key was read.
+void relay_on_key(struct relay *relay);
+
+// Takes nothing more; what is in flight is finished and settled.
+void relay_stop(struct relay *relay);
+bool relay_is_drained(const struct relay *relay); // after relay_stop
+// Nothing is due, in memory or in the database: what --once waits for.
+bool relay_is_empty(const struct relay *relay);
+
+// One turn's work.
+void relay_pump(struct relay *relay);
+
+// For status lines.
+bool relay_is_open(const struct relay *relay);
+const char *relay_paused(const struct relay *relay); // NULL when open
+double relay_rate_per_sec(const struct relay *relay);
+size_t relay_in_memory(const struct relay *relay);
+void relay_note_counts(struct relay *relay, const struct outbox_counts *counts);
+// The pool wants the key file read again.
+bool relay_wants_key(const struct relay *relay);
+// Requests have been refused for so long that --once gives up: the API is not usable now.
+bool relay_is_stuck(const struct relay *relay);
+
+#endif

@@ -1,0 +1,174 @@
+#include "app/session.h"
+
+#include "app/settings.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define SESSION_STATEMENT_NS (30 * CLOCK_NS_PER_SEC)
+#define SESSION_MIGRATION_NS (3600 * CLOCK_NS_PER_SEC)
+
+struct session {
+    struct loop *loop;
+    struct pgconn *conn;
+    struct outbox *outbox;
+    bool awake;
+    bool failed;
+    struct pgconn_failure failure;
+    session_read_fn read;
+    void *read_ctx;
+    struct outbox_hello hello;
+};
+
+static void session_on_ready(void *ctx)
+{
+    session_wake(ctx);
+}
+
+static void session_on_lost(void *ctx, const struct pgconn_failure *failure)
+{
+    struct session *session = ctx;
+    session->failed = true;
+    session->failure = *failure;
+    session_wake(session);
+}
+
+struct session *session_open(const struct config *config, struct err *err)
+{
+    struct session *session = mem_calloc(1, sizeof *session);
+    session->loop = loop_create(err);
+    const struct pgconn_options options = settings_database(config);
+    const struct pgconn_events events = {
+        .ctx = session, .on_ready = session_on_ready, .on_lost = session_on_lost};
+    if (session->loop != NULL) {
+        session->conn = pgconn_create(session->loop, &options, &events, err);
+    }
+    if (session->conn == NULL || !session_wait(session, err)) {
+        session_close(session);
+        return NULL;
+    }
+    if (session->failed) {
+        err_set(err, ERR_KIND_UNAVAILABLE,
+                "the database cannot be reached: %s (see database.dsn in the configuration)",
+                session->failure.text);
+        session_close(session);
+        return NULL;
+    }
+    const struct outbox_options outbox = settings_outbox(config, "command");
+    session->outbox = outbox_create(session->conn, &outbox);
+    return session;
+}
+
+void session_close(struct session *session)
+{
+    if (session != NULL) {
+        pgconn_destroy(session->conn);
+        outbox_destroy(session->outbox);
+        loop_destroy(session->loop);
+        free(session);
+    }
+}
+
+struct pgconn *session_conn(struct session *session)
+{
+    return session->conn;
+}
+
+struct outbox *session_outbox(struct session *session)
+{
+    return session->outbox;
+}
+
+struct loop *session_loop(struct session *session)
+{
+    return session->loop;
+}
+
+bool session_wait(struct session *session, struct err *err)
+{
+    session->awake = false;
+    return loop_run_until(session->loop, &session->awake, err);
+}
+
+void session_wake(struct session *session)
+{
+    session->awake = true;
+}
+
+static void session_note(struct session *session, const struct pgconn_failure *failure)
+{
+    session->failed = failure != NULL;
+    if (failure != NULL) {
+        session->failure = *failure;
+    }
+    session_wake(session);
+}
+
+static void session_on_done(void *ctx, const struct pgconn_failure *failure,
+                            const struct pgrows *const *rows)
+{
+    struct session *session = ctx;
+    if (failure == NULL && session->read != NULL) {
+        session->read(session->read_ctx, rows[0]);
+    }
+    session_note(session, failure);
+}
+
+static bool session_result(struct session *session, struct err *err)
+{
+    if (!session_wait(session, err)) {
+        return false;
+    }
+    if (!session->failed) {
+        return true;
+    }
+    if (pgconn_failed_with(&session->failure, "42501")) {
+        return err_set(err, ERR_KIND_CONFIG, "the database role lacks a right (%s)",
+                       session->failure.text);
+    }
+    return err_set(err, session->failure.lost ? ERR_KIND_UNAVAILABLE : ERR_KIND_INTERNAL,
+                   "the database says: %s", session->failure.text);
+}
+
+bool session_query(struct session *session, const char *sql, const char *const *params,
+                   size_t param_count, session_read_fn read, void *ctx, struct err *err)
+{
+    struct pgjob *job = pgjob_create(SESSION_STATEMENT_NS, session_on_done, session);
+    pgjob_statement(job, sql);
+    for (size_t i = 0; i < param_count; i++) {
+        pgjob_param_text(job, params[i]);
+    }
+    session->read = read;
+    session->read_ctx = ctx;
+    pgconn_submit(session->conn, job);
+    return session_result(session, err);
+}
+
+bool session_execute(struct session *session, const char *sql, struct err *err)
+{
+    session->read = NULL;
+    pgconn_submit(session->conn,
+                  pgjob_create_simple(sql, SESSION_MIGRATION_NS, session_on_done, session));
+    return session_result(session, err);
+}
+
+static void session_on_hello(void *ctx, const struct pgconn_failure *failure,
+                             const struct outbox_hello *hello)
+{
+    struct session *session = ctx;
+    if (failure == NULL) {
+        session->hello = *hello;
+    }
+    session_note(session, failure);
+}
+
+bool session_hello(struct session *session, struct outbox_hello *hello, struct err *err)
+{
+    outbox_hello(session->outbox, session_on_hello, session);
+    if (!session_result(session, err)) {
+        return false;
+    }
+    *hello = session->hello;
+    return true;
+}

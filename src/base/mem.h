@@ -1,0 +1,22 @@
+// Memory for our own small objects. Running out of it is not handled but ends the process with a
+// line on standard error: the queue is durable and systemd starts us again. Memory whose size comes
+// from outside goes through `struct buf`, which has a cap and can fail politely.
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+// Zeroed memory for `count` objects of `size` bytes; never NULL. Freed with free().
+void *mem_calloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+
+// realloc() for an array; the new part is not zeroed; never NULL.
+void *mem_resize(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
+
+// A NUL-terminated copy of `len` bytes. Freed with free().
+char *mem_strndup(const char *text, size_t len) __attribute__((returns_nonnull));
+char *mem_strdup(const char *text) __attribute__((returns_nonnull));
+
+// Overwrites `len` bytes so that the compiler cannot leave it out: for keys and passwords.
+void mem_wipe(void *bytes, size_t len);
+
+#endif

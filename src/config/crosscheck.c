@@ -1,0 +1,463 @@
+#include "config/crosscheck.h"
+
+#include "base/mem.h"
+#include "config/secret.h"
+#include "config/value.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CROSSCHECK_TEXT_BYTES = 64, CROSSCHECK_HOST_BYTES = 255 };
+
+struct crosscheck {
+    struct config *config;
+    struct keys_seen *seen;
+    struct problems *problems;
+};
+
+static size_t crosscheck_key(const char *path)
+{
+    size_t index = keys_find(str_of(path));
+    assert(index < KEYS_MAX); // the paths below are those of the table
+    return index;
+}
+
+static bool crosscheck_is_written(const struct crosscheck *check, const char *path)
+{
+    return check->seen->nodes[crosscheck_key(path)] != NULL;
+}
+
+static bool crosscheck_is_broken(const struct crosscheck *check, const char *path)
+{
+    return check->seen->broken[crosscheck_key(path)];
+}
+
+// The place of a key's value; where it has its default, that of the key which does not go with it.
+static struct yaml_place crosscheck_place(const struct crosscheck *check, const char *path,
+                                          const char *other)
+{
+    const struct yaml_node *node = check->seen->nodes[crosscheck_key(path)];
+    if (node == NULL) {
+        node = check->seen->nodes[crosscheck_key(other)];
+    }
+    return node == NULL ? check->seen->root : node->place;
+}
+
+static void crosscheck_report_pair(const struct crosscheck *check, const char *path,
+                                   const char *other, const char *text)
+{
+    problems_add(check->problems, crosscheck_place(check, path, other), path, "%s", text);
+}
+
+static void crosscheck_report(const struct crosscheck *check, const char *path, const char *text)
+{
+    crosscheck_report_pair(check, path, path, text);
+}
+
+// The address
+
+struct crosscheck_url {
+    bool https;
+    struct str host; // with brackets, if it has them
+    struct str path;
+};
+
+// Not the characters that change a URL's structure or that clients rewrite.
+static bool crosscheck_is_path(struct str path)
+{
+    static const struct str others = {"?#%\\\"<>^`{|}", 12};
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] <= ' ' || path.ptr[i] > '~' ||
+            memchr(others.ptr, path.ptr[i], others.len) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// libcurl would fold them: /v2/../x becomes /x.
+static bool crosscheck_has_dot_segment(struct str path)
+{
+    while (path.len > 0) {
+        struct str segment;
+        str_split(path, '/', &segment, &path);
+        if (str_equal(segment, STR(".")) || str_equal(segment, STR(".."))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool crosscheck_is_name(struct str host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        char c = str_lower_char(host.ptr[i]);
+        if (!(c >= 'a' && c <= 'z') && !str_is_digit(c) && c != '-' && c != '.') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool crosscheck_is_ipv6(struct str address)
+{
+    unsigned char parsed[sizeof(struct in6_addr)];
+    char *text = mem_strndup(address.ptr, address.len);
+    bool ok = inet_pton(AF_INET6, text, parsed) == 1;
+    free(text);
+    return ok;
+}
+
+static bool crosscheck_is_host(struct str host)
+{
+    if (host.len == 0 || host.len > CROSSCHECK_HOST_BYTES) {
+        return false;
+    }
+    if (host.ptr[0] != '[') {
+        return crosscheck_is_name(host);
+    }
+    return host.len > 2 && host.ptr[host.len - 1] == ']' &&
+           crosscheck_is_ipv6((struct str){host.ptr + 1, host.len - 2});
+}
+
+static bool crosscheck_is_port(struct str port)
+{
+    int64_t number = 0;
+    return value_parse_count(port, &number) && number >= 1 && number <= 65535;
+}
+
+// "host", "host:port", "[::1]:port". NULL, or what is wrong.
+static const char *crosscheck_split_authority(struct str authority, struct crosscheck_url *url)
+{
+    if (authority.len > 0 && memchr(authority.ptr, '@', authority.len) != NULL) {
+        return "holds a user or a password, which belongs in api_key_file";
+    }
+    size_t host_len = 0;
+    bool bracket = authority.len > 0 && authority.ptr[0] == '[';
+    char end = bracket ? ']' : ':';
+    while (host_len < authority.len && authority.ptr[host_len] != end) {
+        host_len++;
+    }
+    host_len += bracket && host_len < authority.len ? 1 : 0;
+    url->host = (struct str){authority.ptr, host_len};
+    struct str rest = {authority.ptr + host_len, authority.len - host_len};
+    if (!crosscheck_is_host(url->host)) {
+        return "has no valid host name";
+    }
+    bool port = rest.len == 0 || (rest.ptr[0] == ':' &&
+                                  crosscheck_is_port((struct str){rest.ptr + 1, rest.len - 1}));
+    return port ? NULL : "has no valid port";
+}
+
+// NULL, or what is wrong.
+static const char *crosscheck_split_url(struct str text, struct crosscheck_url *url)
+{
+    static const struct str https = {"https://", 8};
+    static const struct str http = {"http://", 7};
+    struct str rest = text;
+    url->https = text.len >= https.len && str_equal_nocase((struct str){text.ptr, 8}, https);
+    bool plain = text.len >= http.len && str_equal_nocase((struct str){text.ptr, 7}, http);
+    if (!url->https && !plain) {
+        return "does not begin with https://";
+    }
+    rest.ptr += url->https ? https.len : http.len;
+    rest.len -= url->https ? https.len : http.len;
+    if (memchr(text.ptr, '?', text.len) != NULL || memchr(text.ptr, '#', text.len) != NULL) {
+        return "holds a query or a fragment; only scheme, host, port and path are allowed";
+    }
+    struct str authority;
+    str_split(rest, '/', &authority, &url->path);
+    const char *reason = crosscheck_split_authority(authority, url);
+    if (reason == NULL &&
+        (!crosscheck_is_path(url->path) || crosscheck_has_dot_segment(url->path))) {
+        reason = "has no valid path";
+    }
+    return reason;
+}
+
+static bool crosscheck_is_loopback(struct str host)
+{
+    if (str_equal_nocase(host, STR("localhost")) || str_equal(host, STR("[::1]"))) {
+        return true;
+    }
+    unsigned char parsed[sizeof(struct in_addr)];
+    char *text = mem_strndup(host.ptr, host.len);
+    bool ok = inet_pton(AF_INET, text, parsed) == 1 && parsed[0] == 127;
+    free(text);
+    return ok;
+}
+
+static const struct {
+    struct str host;
+    enum config_environment environment;
+} crosscheck_hosts[] = {
+    {{"dev.sbx.imprint.co", 18}, CONFIG_ENVIRONMENT_SANDBOX},
+    {{"dev.imprint.co", 14}, CONFIG_ENVIRONMENT_PRODUCTION},
+};
+
+static enum config_environment crosscheck_environment_of(struct str host)
+{
+    if (str_ends(host, STR("."))) {
+        host.len--; // the same host, written as an absolute name
+    }
+    for (size_t i = 0; i < sizeof crosscheck_hosts / sizeof crosscheck_hosts[0]; i++) {
+        if (str_equal_nocase(host, crosscheck_hosts[i].host)) {
+            return crosscheck_hosts[i].environment;
+        }
+    }
+    return CONFIG_ENVIRONMENT_CUSTOM;
+}
+
+static const char *crosscheck_disagreement(enum config_environment of_host)
+{
+    switch (of_host) {
+    case CONFIG_ENVIRONMENT_SANDBOX:
+        return "does not agree with the host of base_url, which is Imprint's sandbox: "
+               "write `environment: sandbox`, or change base_url";
+    case CONFIG_ENVIRONMENT_PRODUCTION:
+        return "does not agree with the host of base_url, which is Imprint's production: "
+               "write `environment: production`, or change base_url";
+    case CONFIG_ENVIRONMENT_CUSTOM:
+        return "does not agree with the host of base_url, which is not Imprint's: write "
+               "`environment: custom`, or https://dev.sbx.imprint.co (sandbox) or "
+               "https://dev.imprint.co (production) in base_url";
+    }
+    return "";
+}
+
+static void crosscheck_base_url(const struct crosscheck *check)
+{
+    struct config_imprint *imprint = &check->config->imprint;
+    if (crosscheck_is_broken(check, "imprint.base_url")) {
+        return;
+    }
+    struct crosscheck_url url = {0};
+    const char *reason = crosscheck_split_url(str_of(imprint->base_url), &url);
+    if (reason != NULL) {
+        crosscheck_report(check, "imprint.base_url", reason);
+        return;
+    }
+    if (!url.https && !crosscheck_is_loopback(url.host)) {
+        crosscheck_report(check, "imprint.base_url",
+                          "is plain http, which is allowed to this machine only: write https://");
+    }
+    enum config_environment of_host = crosscheck_environment_of(url.host);
+    if (!crosscheck_is_broken(check, "imprint.environment") && imprint->environment != of_host) {
+        crosscheck_report_pair(check, "imprint.environment", "imprint.base_url",
+                               crosscheck_disagreement(of_host));
+    }
+    size_t len = strlen(imprint->base_url);
+    if (imprint->base_url[len - 1] == '/') {
+        imprint->base_url[len - 1] = '\0';
+    }
+}
+
+static void crosscheck_update_path(const struct crosscheck *check)
+{
+    static const struct str slot = {"{customer_id}", 13};
+    const char *path = check->config->imprint.update_path;
+    if (crosscheck_is_broken(check, "imprint.update_path")) {
+        return;
+    }
+    const char *at = strstr(path, slot.ptr);
+    if (path[0] != '/') {
+        crosscheck_report(check, "imprint.update_path", "does not begin with /");
+    } else if (at == NULL || strstr(at + slot.len, slot.ptr) != NULL) {
+        crosscheck_report(check, "imprint.update_path", "must hold {customer_id} exactly once");
+    } else if (!crosscheck_is_path((struct str){path, (size_t)(at - path)}) ||
+               !crosscheck_is_path(str_of(at + slot.len)) ||
+               crosscheck_has_dot_segment(str_of(path))) {
+        crosscheck_report(check, "imprint.update_path",
+                          "holds a character or a segment that a path cannot have");
+    }
+}
+
+static void crosscheck_header(const struct crosscheck *check)
+{
+    const char *value = check->config->imprint.merchant_key;
+    for (const char *c = value; c != NULL && *c != '\0'; c++) {
+        if (*c < '!' || *c > '~') {
+            crosscheck_report(check, "imprint.merchant_key",
+                              "holds a character that a header cannot have");
+            return;
+        }
+    }
+}
+
+// Secrets
+
+static void crosscheck_secrets(const struct crosscheck *check)
+{
+    static const struct {
+        const char *path;
+        bool (*is_in)(struct str written);
+        const char *text;
+    } rows[] = {
+        {"database.dsn", secret_is_in_dsn,
+         "holds a password; a secret written inline is refused: "
+         "put it in a file and name that in database.password_file"},
+        {"database.listen_dsn", secret_is_in_dsn,
+         "holds a password; a secret written inline is refused: "
+         "put it in a file and name that in database.password_file"},
+        {"imprint.proxy", secret_is_in_url,
+         "holds a password; a secret written inline is refused: take it from a ${VARIABLE}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct yaml_node *node = check->seen->nodes[crosscheck_key(rows[i].path)];
+        if (node != NULL && rows[i].is_in(node->text)) {
+            crosscheck_report(check, rows[i].path, rows[i].text);
+        }
+    }
+}
+
+// Files
+
+// systemd guards this folder itself, and lets nobody set modes there.
+static bool crosscheck_is_credential(const char *path)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char *real_folder = folder == NULL ? NULL : realpath(folder, NULL);
+    char *real_path = realpath(path, NULL);
+    bool below = false;
+    if (real_folder != NULL && real_path != NULL) {
+        size_t len = strlen(real_folder);
+        below = strncmp(real_path, real_folder, len) == 0 && real_path[len] == '/';
+    }
+    free(real_folder);
+    free(real_path);
+    return below;
+}
+
+// NULL, or why the file will not do.
+static const char *crosscheck_try_file(const char *path, bool secret)
+{
+    struct stat status;
+    const char *reason = NULL;
+    // Without O_NONBLOCK, opening a pipe would wait for its writer.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        reason = strerror(errno);
+    } else if (S_ISDIR(status.st_mode)) {
+        reason = strerror(EISDIR);
+    } else if (!S_ISREG(status.st_mode)) {
+        reason = "Not a regular file";
+    } else if (status.st_size == 0) {
+        reason = "It is empty";
+    } else if (secret && (status.st_mode & S_IRWXO) != 0 && !crosscheck_is_credential(path)) {
+        reason = "Other users may access it; remove their rights (chmod o=)";
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return reason;
+}
+
+static void crosscheck_files(const struct crosscheck *check)
+{
+    static const struct {
+        const char *path;
+        bool secret;
+    } rows[] = {
+        {"database.password_file", true},    {"imprint.api_key_file", true},
+        {"imprint.client_key_file", true},   {"imprint.ca_file", false},
+        {"imprint.client_cert_file", false}, {"mapping_file", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t index = crosscheck_key(rows[i].path);
+        const char *file = *(char *const *)keys_peek(check->config, keys_at(index));
+        const char *reason = file == NULL ? NULL : crosscheck_try_file(file, rows[i].secret);
+        if (reason == NULL) {
+            continue;
+        }
+        // Where the name of a secret's file belongs, the secret itself may have been pasted.
+        check->seen->broken[index] = true;
+        problems_add(check->problems, check->seen->nodes[index]->place, rows[i].path,
+                     "%s%s%scannot be used: %s", rows[i].secret ? "the file " : "\"",
+                     rows[i].secret ? "" : file, rows[i].secret ? "" : "\" ", reason);
+    }
+}
+
+// Keys that go together
+
+static void crosscheck_pairs(const struct crosscheck *check)
+{
+    static const struct {
+        const char *path;
+        const char *needs;
+        const char *text;
+    } rows[] = {
+        {"imprint.client_cert_file", "imprint.client_key_file", "needs client_key_file beside it"},
+        {"imprint.client_key_file", "imprint.client_cert_file", "needs client_cert_file beside it"},
+        {"source.relation", "source.customer_id", "needs customer_id beside it"},
+        {"source.customer_id", "source.relation", "needs relation beside it"},
+        {"source.updated_at", "source.relation", "needs relation beside it"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (crosscheck_is_written(check, rows[i].path) &&
+            !crosscheck_is_written(check, rows[i].needs)) {
+            crosscheck_report(check, rows[i].path, rows[i].text);
+        }
+    }
+}
+
+static int64_t crosscheck_duration(const struct crosscheck *check, const char *path)
+{
+    const struct key *key = keys_at(crosscheck_key(path));
+    assert(key->type == KEY_TYPE_DURATION);
+    return *(const int64_t *)keys_peek(check->config, key);
+}
+
+static void crosscheck_report_short(const struct crosscheck *check, const char *path,
+                                    const char *base, int64_t least_ns, const char *text)
+{
+    struct buf least;
+    buf_init(&least, CROSSCHECK_TEXT_BYTES);
+    bool ok = value_print_duration(least_ns, &least);
+    assert(ok); // a number and a unit
+    (void)ok;
+    problems_add(check->problems, crosscheck_place(check, path, base), path,
+                 "is too short; it must be at least %s, which is %s%s", least.data, text, base);
+    buf_free(&least);
+}
+
+static void crosscheck_durations(const struct crosscheck *check)
+{
+    static const struct {
+        const char *path;
+        const char *base;
+        int64_t factor;
+        const char *text;
+    } rows[] = {
+        {"outbox.lease", "imprint.timeout", 3, "three times "},
+        {"imprint.timeout", "imprint.connect_timeout", 1, ""},
+        {"retry.cap", "retry.base", 1, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (crosscheck_is_broken(check, rows[i].path) ||
+            crosscheck_is_broken(check, rows[i].base)) {
+            continue;
+        }
+        // Cannot overflow: the table's bounds are days.
+        int64_t least_ns = rows[i].factor * crosscheck_duration(check, rows[i].base);
+        if (crosscheck_duration(check, rows[i].path) < least_ns) {
+            crosscheck_report_short(check, rows[i].path, rows[i].base, least_ns, rows[i].text);
+        }
+    }
+}
+
+void crosscheck_run(struct config *config, struct keys_seen *seen, struct problems *problems)
+{
+    struct crosscheck check = {.config = config, .seen = seen, .problems = problems};
+    crosscheck_base_url(&check);
+    crosscheck_update_path(&check);
+    crosscheck_header(&check);
+    crosscheck_secrets(&check);
+    crosscheck_files(&check);
+    crosscheck_pairs(&check);
+    crosscheck_durations(&check);
+}

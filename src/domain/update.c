@@ -1,0 +1,227 @@
+#include "domain/update.h"
+
+#include "base/mem.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdlib.h>
+
+enum {
+    UPDATE_BODY_MAX = 1024 * 1024,
+    UPDATE_ID_MAX = 64,
+    UPDATE_PRIORITIES = 2,
+    UPDATE_SLOTS = 64,
+};
+
+// ---- one update ----------------------------------------------------------------------------
+
+struct update *update_create(struct str key, struct str customer_id, int slot, int priority)
+{
+    struct update *update = mem_calloc(1, sizeof *update);
+    update->key = mem_strndup(key.ptr, key.len);
+    update->customer_id = mem_strndup(customer_id.ptr, customer_id.len);
+    update->slot = slot;
+    update->priority = priority;
+    update->attempts = INT64_MAX;
+    buf_init(&update->body, UPDATE_BODY_MAX);
+    return update;
+}
+
+void update_destroy(struct update *update)
+{
+    if (update != NULL) {
+        buf_free(&update->body);
+        free(update->error);
+        free(update->dead_ids);
+        free(update->row_ids);
+        free(update->row_attempts);
+        free(update->customer_id);
+        free(update->key);
+        free(update);
+    }
+}
+
+void update_add_row(struct update *update, int64_t id, int64_t attempts)
+{
+    size_t count = update->row_count;
+    if ((count & (count - 1)) == 0) { // at each power of two
+        size_t room = count == 0 ? 1 : count * 2;
+        update->row_ids = mem_resize(update->row_ids, room, sizeof *update->row_ids);
+        update->row_attempts = mem_resize(update->row_attempts, room, sizeof *update->row_attempts);
+    }
+    update->row_ids[count] = id;
+    update->row_attempts[count] = attempts;
+    update->row_count = count + 1;
+    if (attempts < update->attempts) {
+        update->attempts = attempts;
+    }
+}
+
+bool update_id_is_valid(struct str customer_id)
+{
+    for (size_t i = 0; i < customer_id.len; i++) {
+        char c = str_lower_char(customer_id.ptr[i]);
+        if (!(c >= 'a' && c <= 'z') && !str_is_digit(c) && c != '_' && c != '-') {
+            return false;
+        }
+    }
+    return customer_id.len >= 1 && customer_id.len <= UPDATE_ID_MAX;
+}
+
+// ---- states --------------------------------------------------------------------------------
+
+static const char *const update_state_names[] = {
+    [UPDATE_STATE_QUEUED] = "queued",     [UPDATE_STATE_IN_FLIGHT] = "in_flight",
+    [UPDATE_STATE_SETTLING] = "settling", [UPDATE_STATE_RESTING] = "resting",
+    [UPDATE_STATE_GONE] = "gone",
+};
+_Static_assert(sizeof update_state_names / sizeof update_state_names[0] == UPDATE_STATE_COUNT,
+               "a name for each state");
+
+static const bool update_transitions[UPDATE_STATE_COUNT][UPDATE_STATE_COUNT] = {
+    [UPDATE_STATE_QUEUED] = {[UPDATE_STATE_IN_FLIGHT] = true,
+                             [UPDATE_STATE_SETTLING] = true,
+                             [UPDATE_STATE_GONE] = true},
+    [UPDATE_STATE_IN_FLIGHT] = {[UPDATE_STATE_SETTLING] = true},
+    [UPDATE_STATE_SETTLING] = {[UPDATE_STATE_RESTING] = true, [UPDATE_STATE_GONE] = true},
+    [UPDATE_STATE_RESTING] = {[UPDATE_STATE_GONE] = true},
+};
+
+const char *update_state_name(enum update_state state)
+{
+    return update_state_names[state];
+}
+
+bool update_state_allows(enum update_state from, enum update_state to)
+{
+    return update_transitions[from][to];
+}
+
+// ---- the set -------------------------------------------------------------------------------
+
+struct updates {
+    void *by_key; // tsearch(3)
+    // QUEUED has a list for each priority; of the others only the first is used.
+    struct update_list lists[UPDATE_STATE_COUNT][UPDATE_PRIORITIES];
+    size_t counts[UPDATE_STATE_COUNT];
+    size_t begun[UPDATE_SLOTS]; // IN_FLIGHT, SETTLING, RESTING
+};
+
+static int updates_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct update *)a)->key, ((const struct update *)b)->key);
+}
+
+struct updates *updates_create(void)
+{
+    struct updates *updates = mem_calloc(1, sizeof *updates);
+    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
+        for (int priority = 0; priority < UPDATE_PRIORITIES; priority++) {
+            TAILQ_INIT(&updates->lists[state][priority]);
+        }
+    }
+    return updates;
+}
+
+static struct update_list *updates_list(struct updates *updates, const struct update *update)
+{
+    int priority = update->state == UPDATE_STATE_QUEUED ? update->priority : 0;
+    return &updates->lists[update->state][priority];
+}
+
+static void updates_enter(struct updates *updates, struct update *update, enum update_state state)
+{
+    update->state = state;
+    TAILQ_INSERT_TAIL(updates_list(updates, update), update, link);
+    updates->counts[state]++;
+    updates->begun[update->slot] += state != UPDATE_STATE_QUEUED;
+}
+
+static void updates_leave(struct updates *updates, struct update *update)
+{
+    TAILQ_REMOVE(updates_list(updates, update), update, link);
+    updates->counts[update->state]--;
+    updates->begun[update->slot] -= update->state != UPDATE_STATE_QUEUED;
+}
+
+static void updates_drop(struct updates *updates, struct update *update)
+{
+    updates_leave(updates, update);
+    tdelete(update, &updates->by_key, updates_compare);
+    update_destroy(update);
+}
+
+void updates_destroy(struct updates *updates)
+{
+    if (updates == NULL) {
+        return;
+    }
+    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
+        for (int priority = 0; priority < UPDATE_PRIORITIES; priority++) {
+            struct update *update;
+            while ((update = TAILQ_FIRST(&updates->lists[state][priority])) != NULL) {
+                updates_drop(updates, update);
+            }
+        }
+    }
+    free(updates);
+}
+
+struct update *updates_find(const struct updates *updates, struct str key)
+{
+    struct update probe = {.key = mem_strndup(key.ptr, key.len)};
+    void *const *found = tfind(&probe, &updates->by_key, updates_compare);
+    free(probe.key);
+    return found == NULL ? NULL : *(struct update *const *)found;
+}
+
+void updates_add(struct updates *updates, struct update *update)
+{
+    void *const *found = tsearch(update, &updates->by_key, updates_compare);
+    assert(found != NULL && *found == update);
+    (void)found;
+    updates_enter(updates, update, UPDATE_STATE_QUEUED);
+}
+
+void updates_move(struct updates *updates, struct update *update, enum update_state to)
+{
+    assert(update_state_allows(update->state, to));
+    if (to == UPDATE_STATE_GONE) {
+        updates_drop(updates, update);
+        return;
+    }
+    updates_leave(updates, update);
+    updates_enter(updates, update, to);
+}
+
+size_t updates_count(const struct updates *updates, enum update_state state)
+{
+    return updates->counts[state];
+}
+
+size_t updates_total(const struct updates *updates)
+{
+    size_t total = 0;
+    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
+        total += updates->counts[state];
+    }
+    return total;
+}
+
+bool updates_slot_busy(const struct updates *updates, int slot)
+{
+    return updates->begun[slot] > 0;
+}
+
+struct update *updates_first(const struct updates *updates, enum update_state state)
+{
+    struct update *first = TAILQ_FIRST(&updates->lists[state][0]);
+    return first != NULL ? first : TAILQ_FIRST(&updates->lists[state][1]);
+}
+
+struct update *updates_next(const struct updates *updates, const struct update *update)
+{
+    struct update *next = TAILQ_NEXT(update, link);
+    bool live_ends = next == NULL && update->state == UPDATE_STATE_QUEUED && update->priority == 0;
+    return live_ends ? TAILQ_FIRST(&updates->lists[UPDATE_STATE_QUEUED][1]) : next;
+}

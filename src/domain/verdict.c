@@ -1,0 +1,417 @@
+#include "domain/verdict.h"
+
+#include "base/buf.h"
+#include "domain/jsontext.h"
+
+#include <json-c/json.h>
+
+#include <assert.h>
+#include <stdio.h>
+
+enum {
+    VERDICT_BODY_DEPTH = 256,
+    VERDICT_ERROR_DEPTH = 32,
+    VERDICT_ERROR_BODY_MAX = 256 * 1024, // a documented error is never so long
+};
+
+static const char *const kind_names[] = {
+    [VERDICT_KIND_DONE] = "done",
+    [VERDICT_KIND_RETRY] = "retry",
+    [VERDICT_KIND_DEAD] = "dead",
+    [VERDICT_KIND_HOLD] = "hold",
+};
+
+static const char *const cause_names[] = {
+    [VERDICT_CAUSE_ACCEPTED] = "accepted",
+    [VERDICT_CAUSE_ROW] = "row",
+    [VERDICT_CAUSE_OTHER_ID] = "other_id",
+    [VERDICT_CAUSE_REJECTED] = "rejected",
+    [VERDICT_CAUSE_FAILURE] = "failure",
+    [VERDICT_CAUSE_THROTTLED] = "throttled",
+    [VERDICT_CAUSE_UNAUTHORIZED] = "unauthorized",
+    [VERDICT_CAUSE_FORBIDDEN] = "forbidden",
+    [VERDICT_CAUSE_URL] = "url",
+    [VERDICT_CAUSE_REFUSED_HERE] = "refused_here",
+};
+static_assert(sizeof cause_names / sizeof cause_names[0] == VERDICT_CAUSE_COUNT,
+              "every cause has a name");
+
+const char *verdict_kind_name(enum verdict_kind kind)
+{
+    return kind_names[kind];
+}
+
+const char *verdict_cause_name(enum verdict_cause cause)
+{
+    return cause_names[cause];
+}
+
+// ---- texts ----
+
+// The error text while it is written: no more characters than the database row takes.
+struct error_text {
+    char *out;
+    size_t len;
+    size_t chars;
+    bool full;
+};
+
+static void error_put(struct error_text *error, const char *bytes, size_t len, size_t chars)
+{
+    if (error->full || error->chars + chars > VERDICT_ERROR_CHARS) {
+        error->full = true; // no later, shorter piece may follow a gap
+        return;
+    }
+    memcpy(error->out + error->len, bytes, len);
+    error->len += len;
+    error->chars += chars;
+    error->out[error->len] = '\0';
+}
+
+// Bytes of the well-formed character at the start of `text`; 0 when there is none.
+static size_t character_len(struct str text)
+{
+    for (size_t len = 1; len <= 4 && len <= text.len; len++) {
+        if (str_is_utf8((struct str){text.ptr, len})) {
+            return len;
+        }
+    }
+    return 0;
+}
+
+static bool is_control(struct str character)
+{
+    unsigned char first = (unsigned char)character.ptr[0];
+    if (character.len == 1) {
+        return first < 0x20 || first == 0x7F;
+    }
+    return character.len == 2 && first == 0xC2 && (unsigned char)character.ptr[1] < 0xA0;
+}
+
+// Appends text from outside; what the database or a terminal would choke on becomes \xNN.
+static void error_add(struct error_text *error, struct str text)
+{
+    while (text.len > 0 && !error->full) {
+        size_t len = character_len(text);
+        if (len > 0 && !is_control((struct str){text.ptr, len})) {
+            error_put(error, text.ptr, len, 1);
+        } else {
+            char escape[5];
+            len = 1;
+            (void)snprintf(escape, sizeof escape, "\\x%02X", (unsigned)(unsigned char)text.ptr[0]);
+            error_put(error, escape, 4, 4);
+        }
+        text.ptr += len;
+        text.len -= len;
+    }
+}
+
+static bool is_name_char(char c)
+{
+    char lower = str_lower_char(c);
+    return str_is_digit(c) || (lower >= 'a' && lower <= 'z') || c == '_' || c == '.' || c == '-' ||
+           c == '[' || c == ']';
+}
+
+// Copies a name that may be logged; anything else leaves it empty.
+static void keep_name(char out[VERDICT_NAME_SIZE], struct str name)
+{
+    out[0] = '\0';
+    if (name.len == 0 || name.len >= VERDICT_NAME_SIZE) {
+        return;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_name_char(name.ptr[i])) {
+            return;
+        }
+    }
+    memcpy(out, name.ptr, name.len);
+    out[name.len] = '\0';
+}
+
+// ---- the documented error shapes ----
+
+static bool get_string(const struct json_object *object, const char *key, struct str *text)
+{
+    struct json_object *value = NULL;
+    if (!json_object_object_get_ex(object, key, &value) ||
+        !json_object_is_type(value, json_type_string)) {
+        return false;
+    }
+    *text = (struct str){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+    return true;
+}
+
+// {"type": "...", "message": "...", "param": "..."}: the third shape, and inside the first.
+static bool read_typed(const struct json_object *object, struct verdict *verdict)
+{
+    struct str type = {0};
+    struct str message = {0};
+    struct str param = {0};
+    if (!get_string(object, "type", &type) || !get_string(object, "message", &message)) {
+        return false;
+    }
+    struct error_text error = {.out = verdict->error};
+    error_add(&error, type);
+    keep_name(verdict->type, type);
+    if (get_string(object, "param", &param)) {
+        error_add(&error, STR(" "));
+        error_add(&error, param);
+        keep_name(verdict->param, param);
+    }
+    error_add(&error, STR(": "));
+    error_add(&error, message);
+    return true;
+}
+
+static void add_details(struct error_text *error, const struct json_object *details)
+{
+    for (size_t i = 0; i < json_object_array_length(details) && !error->full; i++) {
+        struct json_object *item = json_object_array_get_idx(details, i);
+        if (json_object_is_type(item, json_type_string)) {
+            struct str text = {json_object_get_string(item),
+                               (size_t)json_object_get_string_len(item)};
+            error_add(error, i == 0 ? STR(": ") : STR("; "));
+            error_add(error, text);
+        }
+    }
+}
+
+// {"path": ..., "error": "Bad Request", "status": 400, "details": [...], "timestamp": ...}
+// Without details, 404 and 405 of this shape are what the web framework behind the API says of a
+// path that it does not know: no word about a customer.
+static bool read_framework(const struct json_object *object, int status, struct verdict *verdict)
+{
+    struct str name = {0};
+    struct json_object *code = NULL;
+    struct json_object *details = NULL;
+    if (!get_string(object, "error", &name) ||
+        !json_object_object_get_ex(object, "status", &code) ||
+        !json_object_is_type(code, json_type_int) || json_object_get_int64(code) != status) {
+        return false;
+    }
+    bool detailed = json_object_object_get_ex(object, "details", &details) &&
+                    json_object_is_type(details, json_type_array);
+    if (!detailed && (status == 404 || status == 405)) {
+        return false;
+    }
+    struct error_text error = {.out = verdict->error};
+    error_add(&error, name);
+    keep_name(verdict->type, name);
+    if (detailed) {
+        add_details(&error, details);
+    }
+    return true;
+}
+
+static bool read_shapes(const struct json_object *root, int status, struct verdict *verdict)
+{
+    if (!json_object_is_type(root, json_type_object)) {
+        return false;
+    }
+    struct json_object *inner = NULL;
+    if (json_object_object_get_ex(root, "error", &inner) &&
+        json_object_is_type(inner, json_type_object)) {
+        return read_typed(inner, verdict);
+    }
+    return read_typed(root, verdict) || read_framework(root, status, verdict);
+}
+
+// True, and type, param and error filled, when the body is one of the documented errors.
+static bool read_error(const struct answer *answer, struct verdict *verdict)
+{
+    if (answer->body.len == 0 || answer->body.len > VERDICT_ERROR_BODY_MAX || answer->body_cut ||
+        answer->body_too_big) {
+        return false;
+    }
+    struct json_tokener *tokener = json_tokener_new_ex(VERDICT_ERROR_DEPTH);
+    if (tokener == NULL) {
+        return false;
+    }
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    struct json_object *root =
+        json_tokener_parse_ex(tokener, answer->body.ptr, (int)answer->body.len);
+    bool documented = root != NULL && read_shapes(root, answer->status, verdict);
+    json_object_put(root);
+    json_tokener_free(tokener);
+    return documented;
+}
+
+// ---- the table ----
+
+struct rule {
+    enum verdict_kind kind;
+    enum verdict_cause cause;
+    const char *reason;
+    bool unknown_outcome;
+};
+
+static struct rule failure(const char *reason, bool unknown_outcome)
+{
+    return (struct rule){VERDICT_KIND_RETRY, VERDICT_CAUSE_FAILURE, reason, unknown_outcome};
+}
+
+static bool is_customer(struct jsontext id, struct str customer_id)
+{
+    struct buf text;
+    buf_init(&text, customer_id.len); // what does not fit is another id
+    bool same = jsontext_decode(id, &text) && str_equal_nocase(buf_peek(&text), customer_id);
+    buf_free(&text);
+    return same;
+}
+
+// I6: done means accepted.
+static struct rule judge_success(const struct answer *answer, struct str customer_id)
+{
+    if (answer->body_too_big) {
+        return failure("too_big", false);
+    }
+    if (answer->body_cut) {
+        return failure("cut_off", true);
+    }
+    if (!jsontext_check(answer->body, VERDICT_BODY_DEPTH, NULL)) {
+        return failure("not_json", false);
+    }
+    struct jsontext body = jsontext_of(answer->body);
+    if (body.kind != JSONTEXT_KIND_OBJECT) {
+        return failure("not_json", false);
+    }
+    struct jsontext id = jsontext_member(body, STR("id"));
+    if (id.kind != JSONTEXT_KIND_STRING) {
+        return failure("no_id", false);
+    }
+    if (!is_customer(id, customer_id)) {
+        return (struct rule){VERDICT_KIND_RETRY, VERDICT_CAUSE_OTHER_ID, "other_id", false};
+    }
+    return (struct rule){VERDICT_KIND_DONE, VERDICT_CAUSE_ACCEPTED, "accepted", false};
+}
+
+static struct rule judge_client_error(const struct answer *answer, bool documented)
+{
+    switch (answer->status) {
+    case 401:
+        return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_UNAUTHORIZED, "unauthorized", false};
+    case 403:
+        return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_FORBIDDEN, "forbidden", false};
+    case 408:
+        return failure("request_timeout", true);
+    case 425:
+        return failure("too_early", false);
+    case 429:
+        return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_THROTTLED, "throttled", false};
+    default:
+        break;
+    }
+    if (documented) {
+        return (struct rule){VERDICT_KIND_DEAD, VERDICT_CAUSE_REJECTED, "rejected", false};
+    }
+    if (answer->body_cut) {
+        return failure("cut_off", false); // it may have been a documented one
+    }
+    return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_URL, "undocumented", false};
+}
+
+// A gateway says these while what is behind it may still be at work.
+static bool is_gateway_error(int status)
+{
+    return status == 502 || status == 504 || status >= 520;
+}
+
+static struct rule judge_status(const struct answer *answer, struct str customer_id,
+                                bool documented)
+{
+    switch (answer->status / 100) {
+    case 2:
+        return judge_success(answer, customer_id);
+    case 3:
+        return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_URL, "redirect", false};
+    case 4:
+        return judge_client_error(answer, documented);
+    case 5:
+        return failure("server_error", is_gateway_error(answer->status));
+    default:
+        return failure("odd_status", true);
+    }
+}
+
+static const char *failure_of(const struct answer *answer, const char *otherwise)
+{
+    return answer->failure == NULL ? otherwise : answer->failure;
+}
+
+static struct rule judge_answer(const struct answer *answer, struct str customer_id,
+                                bool documented)
+{
+    switch (answer->transport) {
+    case ANSWER_TRANSPORT_ANSWERED:
+        return judge_status(answer, customer_id, documented);
+    case ANSWER_TRANSPORT_NOT_SENT:
+        return failure(failure_of(answer, "not_sent"), false);
+    case ANSWER_TRANSPORT_UNKNOWN:
+        return failure(failure_of(answer, "no_answer"), true);
+    case ANSWER_TRANSPORT_REFUSED_HERE:
+        return (struct rule){VERDICT_KIND_HOLD, VERDICT_CAUSE_REFUSED_HERE,
+                             failure_of(answer, "refused_here"), false};
+    }
+    assert(false); // an answer has one of the four transports
+    return failure("internal", true);
+}
+
+static enum verdict_outcome outcome_of(const struct answer *answer,
+                                       const enum verdict_outcome *outcomes)
+{
+    bool overridable = outcomes != NULL && answer->transport == ANSWER_TRANSPORT_ANSWERED &&
+                       answer->status >= 300 && answer->status < VERDICT_STATUS_COUNT;
+    return overridable ? outcomes[answer->status] : VERDICT_OUTCOME_DEFAULT;
+}
+
+// What the operator said about a status. It decides over the row; that the API fails or throttles
+// remains the pool's business, whatever becomes of the row.
+static void apply_outcome(struct rule *rule, enum verdict_outcome outcome)
+{
+    bool pool_matter =
+        rule->cause == VERDICT_CAUSE_FAILURE || rule->cause == VERDICT_CAUSE_THROTTLED;
+    switch (outcome) {
+    case VERDICT_OUTCOME_DEFAULT:
+        return;
+    case VERDICT_OUTCOME_RETRY:
+        rule->kind = VERDICT_KIND_RETRY;
+        rule->cause = pool_matter ? rule->cause : VERDICT_CAUSE_ROW;
+        return;
+    case VERDICT_OUTCOME_DEAD:
+        rule->kind = VERDICT_KIND_DEAD;
+        rule->cause = pool_matter ? rule->cause : VERDICT_CAUSE_REJECTED;
+        return;
+    case VERDICT_OUTCOME_HOLD:
+        rule->kind = VERDICT_KIND_HOLD;
+        if (rule->cause == VERDICT_CAUSE_REJECTED || rule->cause == VERDICT_CAUSE_FAILURE) {
+            rule->cause = VERDICT_CAUSE_URL;
+        }
+        return;
+    }
+}
+
+static bool has_pause(const struct answer *answer)
+{
+    return answer->transport == ANSWER_TRANSPORT_ANSWERED &&
+           (answer->status / 100 == 2 || answer->status == 429 || answer->status == 503);
+}
+
+void verdict_judge(struct verdict *verdict, const struct answer *answer, struct str customer_id,
+                   const enum verdict_outcome *outcomes)
+{
+    *verdict = (struct verdict){.status = answer->status};
+    bool failed = answer->transport == ANSWER_TRANSPORT_ANSWERED && answer->status >= 300;
+    bool documented = failed && read_error(answer, verdict);
+    struct rule rule = judge_answer(answer, customer_id, documented);
+    apply_outcome(&rule, outcome_of(answer, outcomes));
+    verdict->kind = rule.kind;
+    verdict->cause = rule.cause;
+    verdict->reason = rule.reason;
+    verdict->unknown_outcome = rule.unknown_outcome;
+    verdict->pause_ns = has_pause(answer) ? answer_pause_ns(answer) : 0;
+    if (verdict->error[0] == '\0' && rule.kind != VERDICT_KIND_DONE) {
+        struct error_text error = {.out = verdict->error};
+        error_add(&error, str_of(rule.reason));
+    }
+}

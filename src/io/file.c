@@ -1,0 +1,71 @@
+#include "io/file.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_SECRET_MAX = 65536 };
+
+// Reads up to `room` bytes; -1 with errno on failure.
+static ssize_t file_read(const char *path, char *bytes, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    size_t len = 0;
+    ssize_t got = 1;
+    while (got != 0 && len < room) {
+        got = read(fd, bytes + len, room - len);
+        if (got < 0 && errno != EINTR) {
+            break;
+        }
+        len += got > 0 ? (size_t)got : 0;
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return got < 0 ? -1 : (ssize_t)len;
+}
+
+static const char *file_secret_fault(struct str text, size_t read_bytes)
+{
+    if (read_bytes > FILE_SECRET_MAX) {
+        return "is over 64 KiB: that is no key or password";
+    }
+    if (text.len == 0) {
+        return "is empty";
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F) {
+            return "holds a line break or control character inside: one line is expected";
+        }
+    }
+    return NULL;
+}
+
+bool file_read_secret(const char *path, char **secret, struct err *err)
+{
+    char *bytes = mem_calloc(FILE_SECRET_MAX + 2, 1);
+    ssize_t len = file_read(path, bytes, FILE_SECRET_MAX + 1);
+    bool ok = len >= 0;
+    if (!ok) {
+        err_set(err, ERR_KIND_CONFIG, "cannot read %s: %s", path, strerror(errno));
+    } else {
+        struct str text = {bytes, (size_t)len};
+        while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL) {
+            text.len--;
+        }
+        const char *fault = file_secret_fault(text, (size_t)len);
+        ok = fault == NULL || err_set(err, ERR_KIND_CONFIG, "%s %s", path, fault);
+        *secret = ok ? mem_strndup(text.ptr, text.len) : NULL;
+    }
+    mem_wipe(bytes, FILE_SECRET_MAX + 2);
+    free(bytes);
+    return ok;
+}

@@ -1,0 +1,522 @@
+// All calls of the outbox around the updates: hello, LISTEN, leases, counts, pruning.
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "io/outbox.h"
+#include "io/outbox_internal.h"
+#include "io/pgarray.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// ---- hello: three jobs, each of which needs to know what the one before found -----------------
+
+struct outbox_hello_call {
+    struct outbox *outbox;
+    outbox_hello_fn done;
+    void *ctx;
+    struct outbox_hello hello;
+};
+
+static const char outbox_hello_look[] =
+    "SELECT pg_backend_pid(), to_regclass('imprint_sync.schema_version') IS NOT NULL";
+
+static const char outbox_hello_schema[] =
+    "SELECT (SELECT coalesce(max(version), 0) FROM imprint_sync.schema_version),"
+    " (SELECT last_value FROM imprint_sync.outbox_id_seq)";
+
+// The relation by the name in the configuration, and its key column with the type below a domain.
+static const char outbox_hello_source[] =
+    "SELECT format('%I.%I', n.nspname, r.relname), r.relkind,"
+    " format_type(t.oid, NULL), t.typcategory"
+    " FROM pg_class AS r JOIN pg_namespace AS n ON n.oid = r.relnamespace"
+    " LEFT JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attname = $2 AND a.attnum > 0"
+    "  AND NOT a.attisdropped"
+    " LEFT JOIN pg_type AS d ON d.oid = a.atttypid"
+    " LEFT JOIN pg_type AS t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END"
+    " WHERE r.oid = to_regclass($1)";
+
+// The cluster and its history line: what was accepted before a restore or a failover proves
+// nothing.
+static const char outbox_hello_identity[] =
+    "SELECT (SELECT system_identifier::text FROM pg_control_system()),"
+    " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+
+const char *outbox_source_reason(enum outbox_source source)
+{
+    switch (source) {
+    case OUTBOX_SOURCE_NONE:
+        return "no source is configured";
+    case OUTBOX_SOURCE_READY:
+        return "ready";
+    case OUTBOX_SOURCE_MISSING:
+        return "source.relation does not exist";
+    case OUTBOX_SOURCE_NO_COLUMN:
+        return "source.customer_id is no column of source.relation";
+    case OUTBOX_SOURCE_WRONG_TYPE:
+        return "the type of the column source.customer_id cannot hold an Imprint id (uuid, text "
+               "and integers can)";
+    case OUTBOX_SOURCE_WRONG_KIND:
+        return "source.relation is a materialized view or foreign table, which does not show the "
+               "state of this moment: use a table or a plain view";
+    }
+    return "unknown";
+}
+
+static void outbox_hello_end(struct outbox_hello_call *call, const struct pgconn_failure *failure)
+{
+    call->done(call->ctx, failure, failure == NULL ? &call->hello : NULL);
+    free(call);
+}
+
+static void outbox_on_identity(void *ctx, const struct pgconn_failure *failure,
+                               const struct pgrows *const *rows)
+{
+    struct outbox_hello_call *call = ctx;
+    if (failure != NULL && failure->lost) {
+        outbox_hello_end(call, failure);
+        return;
+    }
+    // Some servers do not offer these functions: then they never tell of a difference.
+    struct outbox *outbox = call->outbox;
+    free(outbox->system_id);
+    free(outbox->timeline);
+    outbox->system_id = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 0));
+    outbox->timeline = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 1));
+    outbox_hello_end(call, NULL);
+}
+
+static enum outbox_source outbox_read_source(struct outbox *outbox, const struct pgrows *rows)
+{
+    if (pgrows_count(rows) == 0) {
+        return OUTBOX_SOURCE_MISSING;
+    }
+    const char kind = pgrows_text(rows, 0, 1)[0];
+    if (kind == 'm' || kind == 'f') {
+        return OUTBOX_SOURCE_WRONG_KIND;
+    }
+    if (pgrows_null(rows, 0, 2)) {
+        return OUTBOX_SOURCE_NO_COLUMN;
+    }
+    char *match =
+        outbox_sql_key_match(outbox->source_key, pgrows_text(rows, 0, 2), pgrows_text(rows, 0, 3));
+    if (match == NULL) {
+        return OUTBOX_SOURCE_WRONG_TYPE;
+    }
+    free(outbox->fold_with_source);
+    outbox->fold_with_source =
+        outbox_sql_fold_source(outbox->mapping, pgrows_text(rows, 0, 0), match);
+    free(outbox->find_source);
+    outbox->find_source = outbox_sql_find_source(outbox->mapping, pgrows_text(rows, 0, 0), match);
+    free(match);
+    return OUTBOX_SOURCE_READY;
+}
+
+static void outbox_on_schema(void *ctx, const struct pgconn_failure *failure,
+                             const struct pgrows *const *rows)
+{
+    struct outbox_hello_call *call = ctx;
+    struct outbox *outbox = call->outbox;
+    if (failure != NULL) {
+        outbox_hello_end(call, failure);
+        return;
+    }
+    struct outbox_hello *hello = &call->hello;
+    hello->schema_version = pgrows_int64(rows[0], 0, 0);
+    hello->last_id = pgrows_int64(rows[0], 0, 1);
+    hello->schema = hello->schema_version < OUTBOX_SCHEMA_VERSION   ? OUTBOX_SCHEMA_OLD
+                    : hello->schema_version > OUTBOX_SCHEMA_VERSION ? OUTBOX_SCHEMA_NEW
+                                                                    : OUTBOX_SCHEMA_RIGHT;
+    hello->source = rows[1] == NULL ? OUTBOX_SOURCE_NONE : outbox_read_source(outbox, rows[1]);
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_identity, call);
+    pgjob_statement(job, outbox_hello_identity);
+    pgconn_submit(outbox->conn, job);
+}
+
+static void outbox_on_look(void *ctx, const struct pgconn_failure *failure,
+                           const struct pgrows *const *rows)
+{
+    struct outbox_hello_call *call = ctx;
+    struct outbox *outbox = call->outbox;
+    if (failure != NULL) {
+        outbox_hello_end(call, failure);
+        return;
+    }
+    call->hello.behind_pooler = pgrows_int64(rows[0], 0, 0) != pgconn_backend_pid(outbox->conn);
+    if (!pgrows_bool(rows[0], 0, 1)) {
+        call->hello.schema = OUTBOX_SCHEMA_MISSING;
+        outbox_hello_end(call, NULL);
+        return;
+    }
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_schema, call);
+    pgjob_statement(job, outbox_hello_schema);
+    if (outbox->source_relation != NULL) {
+        pgjob_statement(job, outbox_hello_source);
+        pgjob_param_text(job, outbox->source_relation);
+        pgjob_param_text(job, outbox->source_key);
+    }
+    pgconn_submit(outbox->conn, job);
+}
+
+void outbox_hello(struct outbox *outbox, outbox_hello_fn done, void *ctx)
+{
+    struct outbox_hello_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_hello_call){.outbox = outbox, .done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_look, call);
+    pgjob_statement(job, outbox_hello_look);
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- calls without a result --------------------------------------------------------------------
+
+struct outbox_done_call {
+    outbox_done_fn done;
+    void *ctx;
+};
+
+static void outbox_on_done(void *ctx, const struct pgconn_failure *failure,
+                           const struct pgrows *const *rows)
+{
+    (void)rows;
+    struct outbox_done_call *call = ctx;
+    call->done(call->ctx, failure);
+    free(call);
+}
+
+static struct pgjob *outbox_done_job(const struct outbox *outbox, outbox_done_fn done, void *ctx)
+{
+    struct outbox_done_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_done_call){.done = done, .ctx = ctx};
+    return pgjob_create(outbox->timeout_ns, outbox_on_done, call);
+}
+
+void outbox_listen(struct outbox *outbox, outbox_done_fn done, void *ctx)
+{
+    struct pgjob *job = outbox_done_job(outbox, done, ctx);
+    pgjob_statement(job, "LISTEN imprint_sync");
+    pgconn_submit(outbox->conn, job);
+}
+
+void outbox_goodbye(struct outbox *outbox, outbox_done_fn done, void *ctx)
+{
+    struct pgjob *job = outbox_done_job(outbox, done, ctx);
+    pgjob_statement(job, "SELECT imprint_sync.goodbye($1)");
+    pgjob_param_text(job, outbox->instance);
+    // Nobody is idle and listening any more.
+    pgjob_statement(job, "SELECT imprint_sync.idle(0)");
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- for render --------------------------------------------------------------------------------
+
+struct outbox_found_call {
+    outbox_found_fn done;
+    void *ctx;
+};
+
+static struct str outbox_admin_cell(const struct pgrows *rows, int column)
+{
+    return (struct str){pgrows_text(rows, 0, column), pgrows_length(rows, 0, column)};
+}
+
+static void outbox_on_found_source(void *ctx, const struct pgconn_failure *failure,
+                                   const struct pgrows *const *rows)
+{
+    struct outbox_found_call *call = ctx;
+    struct outbox_found found = {.found = false};
+    if (failure == NULL) {
+        found.source_count = pgrows_int64(rows[0], 0, 0);
+        found.source = outbox_admin_cell(rows[0], 1);
+    }
+    call->done(call->ctx, failure, &found);
+    free(call);
+}
+
+static void outbox_on_found_row(void *ctx, const struct pgconn_failure *failure,
+                                const struct pgrows *const *rows)
+{
+    struct outbox_found_call *call = ctx;
+    struct outbox_found found = {.found = failure == NULL && pgrows_count(rows[0]) == 1};
+    if (found.found) {
+        found.customer_id = outbox_admin_cell(rows[0], 0);
+        found.thin = pgrows_null(rows[0], 0, 1);
+        found.payload = outbox_admin_cell(rows[0], 1);
+    }
+    call->done(call->ctx, failure, &found);
+    free(call);
+}
+
+void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_found_fn done,
+                        void *ctx)
+{
+    assert(outbox->find_source != NULL);
+    struct outbox_found_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_found_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_found_source, call);
+    pgjob_statement(job, outbox->find_source);
+    pgjob_param_text(job, customer_id);
+    pgconn_submit(outbox->conn, job);
+}
+
+void outbox_find_row(struct outbox *outbox, int64_t id, outbox_found_fn done, void *ctx)
+{
+    struct outbox_found_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_found_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_found_row, call);
+    pgjob_statement(job,
+                    "SELECT customer_id, payload::text FROM imprint_sync.outbox WHERE id = $1");
+    pgjob_param_int64(job, id);
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- leases ------------------------------------------------------------------------------------
+
+struct outbox_beat_call {
+    outbox_beat_fn done;
+    void *ctx;
+};
+
+static void outbox_on_beat(void *ctx, const struct pgconn_failure *failure,
+                           const struct pgrows *const *rows)
+{
+    struct outbox_beat_call *call = ctx;
+    struct lease_row list[LEASE_SLOTS];
+    size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
+    count = count < LEASE_SLOTS ? count : LEASE_SLOTS;
+    for (size_t i = 0; i < count; i++) {
+        list[i] = (struct lease_row){.slot = (int)pgrows_int64(rows[0], i, 0),
+                                     .holder = str_of(pgrows_text(rows[0], i, 1)),
+                                     .epoch = pgrows_int64(rows[0], i, 2),
+                                     .renewals = pgrows_int64(rows[0], i, 3)};
+    }
+    int64_t last_id = failure != NULL ? 0 : pgrows_int64(rows[1], 0, 0);
+    call->done(call->ctx, failure, list, count, last_id);
+    free(call);
+}
+
+static void outbox_beat_slots(struct pgjob *job, const int *slots, size_t count)
+{
+    struct pgarray array;
+    pgarray_init(&array);
+    for (size_t i = 0; i < count; i++) {
+        pgarray_add_int64(&array, slots[i]);
+    }
+    pgjob_param(job, pgarray_take(&array));
+}
+
+enum outbox_beat_number { BEAT_EPOCH, BEAT_SEEN_EPOCH, BEAT_SEEN_RENEWALS };
+
+static void outbox_beat_numbers(struct pgjob *job, const struct lease *lease, const int *slots,
+                                size_t count, enum outbox_beat_number which)
+{
+    struct pgarray array;
+    pgarray_init(&array);
+    for (size_t i = 0; i < count; i++) {
+        const struct lease_slot *slot = &lease->slots[slots[i]];
+        pgarray_add_int64(&array, which == BEAT_EPOCH        ? slot->epoch
+                                  : which == BEAT_SEEN_EPOCH ? slot->seen_epoch
+                                                             : slot->seen_renewals);
+    }
+    pgjob_param(job, pgarray_take(&array));
+}
+
+void outbox_heartbeat(struct outbox *outbox, const struct lease *lease,
+                      const struct lease_wish *wish, bool pool_open, outbox_beat_fn done, void *ctx)
+{
+    struct outbox_beat_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_beat_call){.done = done, .ctx = ctx};
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_beat, call);
+    pgjob_statement(job, "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
+                         "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+    pgjob_param_text(job, outbox->instance);
+    pgjob_param_text(job, host);
+    pgjob_param_int64(job, getpid());
+    pgjob_param_text(job, outbox->version);
+    pgjob_param_text(job, pool_open ? "true" : "false");
+    outbox_beat_slots(job, wish->keep, wish->keep_count);
+    outbox_beat_numbers(job, lease, wish->keep, wish->keep_count, BEAT_EPOCH);
+    outbox_beat_slots(job, wish->take, wish->take_count);
+    outbox_beat_numbers(job, lease, wish->take, wish->take_count, BEAT_SEEN_EPOCH);
+    outbox_beat_numbers(job, lease, wish->take, wish->take_count, BEAT_SEEN_RENEWALS);
+    outbox_beat_slots(job, wish->give, wish->give_count);
+    outbox_beat_numbers(job, lease, wish->give, wish->give_count, BEAT_EPOCH);
+    // Behind the taking: rows up to here may have been sent by the owner before.
+    pgjob_statement(job, "SELECT last_value FROM imprint_sync.outbox_id_seq");
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- counts ------------------------------------------------------------------------------------
+
+struct outbox_counts_call {
+    outbox_counts_fn done;
+    void *ctx;
+};
+
+// Bounded work however long the queue is: 100,000 index entries, then the index's own estimate.
+static const char outbox_count_pending[] =
+    "SELECT CASE WHEN count(*) <= 100000 THEN count(*) ELSE greatest(count(*),"
+    "  (SELECT reltuples::int8 FROM pg_class WHERE oid = 'imprint_sync.outbox_pending'::regclass))"
+    "  END, count(*) FILTER (WHERE p.due_at <= now()), count(*) FILTER (WHERE p.attempts > 0),"
+    " count(*) FILTER (WHERE p.thin)"
+    " FROM (SELECT o.due_at, o.attempts, o.payload IS NULL AS thin FROM imprint_sync.outbox AS o "
+    "WHERE o.status = 'pending'"
+    "  ORDER BY o.slot, o.priority, o.due_at, o.id LIMIT 100001) AS p";
+
+// The first of each lane by due_at; a retry's is later than its creation, so they are looked at
+// too.
+static const char outbox_count_oldest[] =
+    "SELECT coalesce(ceil(extract(epoch FROM now() - min(h.created_at))), 0)::int8"
+    " FROM generate_series(0, 63) AS s (slot), generate_series(0, 1) AS p (priority)"
+    " CROSS JOIN LATERAL (SELECT o.created_at FROM imprint_sync.outbox AS o"
+    "  WHERE o.status = 'pending' AND o.slot = s.slot AND o.priority = p.priority"
+    "  ORDER BY o.slot, o.priority, o.due_at, o.id LIMIT 8) AS h";
+
+static const char outbox_count_dead[] =
+    "SELECT count(*) FILTER (WHERE d.status = 'dead') FROM (SELECT o.status"
+    " FROM imprint_sync.outbox AS o WHERE o.status <> 'done'"
+    " ORDER BY lower(o.customer_id COLLATE \"C\"), o.id LIMIT 100001) AS d";
+
+static const char outbox_count_xmin[] =
+    "SELECT coalesce(max(extract(epoch FROM now() - a.xact_start)), 0)::int8"
+    " FROM pg_stat_activity AS a WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)"
+    " AND a.datname = current_database() AND a.pid <> pg_backend_pid()";
+
+static void outbox_on_counts(void *ctx, const struct pgconn_failure *failure,
+                             const struct pgrows *const *rows)
+{
+    struct outbox_counts_call *call = ctx;
+    if (failure != NULL) {
+        call->done(call->ctx, failure, NULL);
+    } else {
+        const struct outbox_counts counts = {.pending = pgrows_int64(rows[0], 0, 0),
+                                             .due = pgrows_int64(rows[0], 0, 1),
+                                             .retrying = pgrows_int64(rows[0], 0, 2),
+                                             .thin = pgrows_int64(rows[0], 0, 3),
+                                             .oldest_s = pgrows_int64(rows[1], 0, 0),
+                                             .dead = pgrows_int64(rows[2], 0, 0),
+                                             .xmin_age_s = pgrows_int64(rows[3], 0, 0)};
+        call->done(call->ctx, NULL, &counts);
+    }
+    free(call);
+}
+
+void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx)
+{
+    struct outbox_counts_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_counts_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_counts, call);
+    pgjob_statement(job, outbox_count_pending);
+    pgjob_statement(job, outbox_count_oldest);
+    pgjob_statement(job, outbox_count_dead);
+    pgjob_statement(job, outbox_count_xmin);
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- pruning -----------------------------------------------------------------------------------
+
+struct outbox_prune_call {
+    outbox_pruned_fn done;
+    void *ctx;
+};
+
+static void outbox_on_pruned(void *ctx, const struct pgconn_failure *failure,
+                             const struct pgrows *const *rows)
+{
+    struct outbox_prune_call *call = ctx;
+    call->done(call->ctx, failure, failure != NULL ? 0 : pgrows_int64(rows[0], 0, 0));
+    free(call);
+}
+
+void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t limit, outbox_pruned_fn done,
+                  void *ctx)
+{
+    struct outbox_prune_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_prune_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_pruned, call);
+    // The oldest ids first, by the primary key: an index on settled_at would cost every settle.
+    pgjob_statement(job, "WITH old AS MATERIALIZED ("
+                         " SELECT o.id FROM (SELECT o.id, o.status, o.settled_at"
+                         "  FROM imprint_sync.outbox AS o ORDER BY o.id LIMIT 10 * $2) AS o"
+                         " WHERE o.status = 'done'"
+                         "  AND o.settled_at < now() - $1::int8 * interval '1 second' LIMIT $2"
+                         "), gone AS (DELETE FROM imprint_sync.outbox AS o USING old"
+                         " WHERE o.id = old.id AND o.status = 'done' RETURNING o.id)"
+                         " SELECT count(*) FROM gone");
+    pgjob_param_int64(job, retention_ns / CLOCK_NS_PER_SEC);
+    pgjob_param_int64(job, limit);
+    pgconn_submit(outbox->conn, job);
+}
+
+// ---- watched tables ----------------------------------------------------------------------------
+
+struct outbox_watch_call {
+    outbox_watch_fn done;
+    void *ctx;
+};
+
+static void outbox_on_watch(void *ctx, const struct pgconn_failure *failure,
+                            const struct pgrows *const *rows)
+{
+    struct outbox_watch_call *call = ctx;
+    size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
+    struct outbox_watch_fault *faults = mem_calloc(count, sizeof *faults);
+    for (size_t i = 0; i < count; i++) {
+        faults[i] = (struct outbox_watch_fault){.watched = pgrows_text(rows[0], i, 0),
+                                                .trigger = pgrows_text(rows[0], i, 1),
+                                                .problem = pgrows_text(rows[0], i, 2)};
+    }
+    call->done(call->ctx, failure, faults, count);
+    free(faults);
+    free(call);
+}
+
+void outbox_watch_check(struct outbox *outbox, outbox_watch_fn done, void *ctx)
+{
+    struct outbox_watch_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_watch_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_watch, call);
+    pgjob_statement(job, "SELECT watched, trigger_name, problem FROM imprint_sync.watch_check()"
+                         " LIMIT 100");
+    pgconn_submit(outbox->conn, job);
+}
+
+struct outbox_watch_errors_call {
+    outbox_watch_errors_fn done;
+    void *ctx;
+};
+
+static void outbox_on_watch_errors(void *ctx, const struct pgconn_failure *failure,
+                                   const struct pgrows *const *rows)
+{
+    struct outbox_watch_errors_call *call = ctx;
+    size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
+    struct outbox_watch_error *errors = mem_calloc(count, sizeof *errors);
+    for (size_t i = 0; i < count; i++) {
+        errors[i] = (struct outbox_watch_error){.watched = pgrows_text(rows[0], i, 0),
+                                                .sqlstate = pgrows_text(rows[0], i, 1),
+                                                .count = pgrows_int64(rows[0], i, 2),
+                                                .last_id = pgrows_int64(rows[0], i, 3)};
+    }
+    call->done(call->ctx, failure, errors, count);
+    free(errors);
+    free(call);
+}
+
+void outbox_watch_errors(struct outbox *outbox, int64_t after, outbox_watch_errors_fn done,
+                         void *ctx)
+{
+    struct outbox_watch_errors_call *call = mem_calloc(1, sizeof *call);
+    *call = (struct outbox_watch_errors_call){.done = done, .ctx = ctx};
+    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_watch_errors, call);
+    pgjob_statement(job, "SELECT watched_name, sqlstate, count(*), max(id)"
+                         " FROM imprint_sync.watch_error WHERE id > $1 GROUP BY 1, 2 LIMIT 100");
+    pgjob_param_int64(job, after);
+    pgjob_statement(job, "DELETE FROM imprint_sync.watch_error WHERE id IN ("
+                         " SELECT id FROM imprint_sync.watch_error"
+                         " WHERE failed_at < now() - interval '7 days' ORDER BY id LIMIT 1000)");
+    pgconn_submit(outbox->conn, job);
+}

@@ -1,0 +1,44 @@
+// What the files of the outbox share: outbox.c (poll, fold, settle), outbox_sql.c (their
+// statements) and outbox_admin.c (hello, leases, counts).
+#ifndef IO_OUTBOX_INTERNAL_H
+#define IO_OUTBOX_INTERNAL_H
+
+#include "io/outbox.h"
+
+struct outbox {
+    struct pgconn *conn;
+    char *instance;
+    char *version;
+    char *source_relation;
+    char *source_key;
+    const struct mapping *mapping;
+    bool delete_done;
+    int64_t timeout_ns;
+
+    char *fold_with_source; // NULL while there is no source to read
+    char *fold_hold_thin;
+    char *fold_no_source;
+    char *find_source; // as fold_with_source
+    char *settle;
+    // Where state in customer_state must come from; NULL where the server does not tell.
+    char *system_id;
+    char *timeline;
+};
+
+// The fold statements; the caller frees them. `key_match` is a condition on s and c, made by
+// outbox_sql_key_match.
+char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation,
+                             const char *key_match);
+char *outbox_sql_fold_without(bool thin_rows);
+char *outbox_sql_settle(bool delete_done);
+// The source row of one customer ($1), by itself.
+char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
+                             const char *key_match);
+
+// The look-up in the source by the key column's own type; NULL when that cannot hold an id.
+char *outbox_sql_key_match(const char *column, const char *type_name, const char *type_category);
+
+// `name` as a quoted SQL identifier; the caller frees it.
+char *outbox_sql_identifier(const char *name);
+
+#endif

@@ -1,0 +1,219 @@
+// The two statements of the outbox that depend on the configuration.
+#include "io/outbox_internal.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OUTBOX_SQL_MAX = 1024 * 1024 };
+
+static void outbox_sql_must(bool ok)
+{
+    assert(ok);
+    (void)ok;
+}
+
+char *outbox_sql_identifier(const char *name)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    outbox_sql_must(buf_append_char(&out, '"'));
+    for (const char *p = name; *p != '\0'; p++) {
+        outbox_sql_must(*p != '"' || buf_append_char(&out, '"'));
+        outbox_sql_must(buf_append_char(&out, *p));
+    }
+    outbox_sql_must(buf_append_char(&out, '"'));
+    return buf_take(&out);
+}
+
+char *outbox_sql_key_match(const char *column, const char *type_name, const char *type_category)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    char *name = outbox_sql_identifier(column);
+    if (strcmp(type_name, "uuid") == 0) {
+        // The pattern first: a cast of anything else would fail the whole batch.
+        outbox_sql_must(
+            buf_printf(&out,
+                       "s.%s = CASE WHEN c.key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
+                       " THEN c.key::pg_catalog.uuid END",
+                       name));
+    } else if (strcmp(type_name, "smallint") == 0 || strcmp(type_name, "integer") == 0 ||
+               strcmp(type_name, "bigint") == 0) {
+        outbox_sql_must(buf_printf(&out,
+                                   "s.%s = CASE WHEN c.key ~ '^[1-9][0-9]{0,17}$'"
+                                   " THEN c.key::pg_catalog.int8 END",
+                                   name));
+    } else if (strcmp(type_category, "S") == 0) {
+        // As written, then upper, then lower: lower() around the column would scan the table.
+        outbox_sql_must(buf_printf(
+            &out, "s.%s = ANY (ARRAY[c.spelling, upper(c.key COLLATE \"C\"), c.key]::%s[])", name,
+            type_name));
+    }
+    free(name);
+    if (out.len == 0) {
+        return NULL;
+    }
+    return buf_take(&out);
+}
+
+// Only the columns that the mapping reads: the less personal data travels, the better.
+static void outbox_sql_columns(struct buf *out, const struct mapping *mapping)
+{
+    size_t count = mapping_column_count(mapping);
+    for (size_t i = 0; i < count; i++) {
+        char *name = outbox_sql_identifier(mapping_column_name(mapping, i));
+        outbox_sql_must(buf_printf(out, "%ss.%s", i == 0 ? "" : ", ", name));
+        free(name);
+    }
+}
+
+static const char outbox_fold_rows[] =
+    // One row of the result for each row of the outbox; what belongs to the customer stands in its
+    // first row. Sizes are summed before any payload is fetched: a customer may have 1,000 rows of
+    // 1 MiB. Small payloads are not compressed, so their stored size will do.
+    "WITH k AS MATERIALIZED ("
+    " SELECT u.key, u.ord FROM unnest($1::text[]) WITH ORDINALITY AS u (key, ord)"
+    "), r AS MATERIALIZED ("
+    " SELECT k.ord, k.key, o.* FROM k CROSS JOIN LATERAL ("
+    "  SELECT o.id, o.customer_id, o.slot, o.attempts, o.due_at, o.created_at, o.priority,"
+    "   o.payload, CASE WHEN o.payload IS NULL THEN 0"
+    "    WHEN pg_column_size(o.payload) < 2000 THEN pg_column_size(o.payload)"
+    "    ELSE octet_length(o.payload::text) END AS bytes"
+    "  FROM imprint_sync.outbox AS o"
+    "  WHERE o.status = 'pending' AND lower(o.customer_id COLLATE \"C\") = k.key%s"
+    "  ORDER BY o.id LIMIT 1000) AS o"
+    "), f AS MATERIALIZED ("
+    " SELECT * FROM ("
+    "  SELECT r.*, row_number() OVER (PARTITION BY r.ord ORDER BY r.id) AS nth,"
+    "   max(r.due_at) OVER (PARTITION BY r.ord) > now() AS later,"
+    "   sum(CASE WHEN r.bytes > 1048576 THEN 0 ELSE r.bytes END) OVER (ORDER BY r.ord, r.id)"
+    "    - CASE WHEN r.bytes > 1048576 THEN 0 ELSE r.bytes END AS bytes_before"
+    "  FROM r) AS r"
+    " WHERE NOT r.later AND r.bytes_before < 8388608"
+    "), c AS MATERIALIZED ("
+    " SELECT f.ord, f.key, bool_or(f.payload IS NULL) AS thin, min(f.priority) AS priority,"
+    "  min(f.created_at) AS created_at, (array_agg(f.customer_id ORDER BY f.id DESC))[1] AS "
+    "spelling"
+    " FROM f GROUP BY f.ord, f.key"
+    ")";
+
+static const char outbox_fold_result[] =
+    " SELECT f.key, f.id, f.slot, f.attempts, f.payload IS NULL, f.bytes > 1048576,"
+    "  CASE WHEN f.bytes <= 1048576 THEN f.payload::text END, f.nth = 1,"
+    "  c.spelling, c.priority,"
+    "  (extract(epoch FROM now() - c.created_at) * 1000000)::int8, c.thin,"
+    "  %s, CASE WHEN f.nth = 1 THEN %s END,"
+    "  CASE WHEN f.nth = 1 AND c.thin THEN ARRAY(SELECT d.id FROM imprint_sync.outbox AS d"
+    "   WHERE d.status = 'dead' AND d.payload IS NULL"
+    "    AND lower(d.customer_id COLLATE \"C\") = f.key ORDER BY d.id LIMIT 1000) END,"
+    "  encode(t.body_hash, 'hex')"
+    " FROM f JOIN c USING (ord)%s"
+    " LEFT JOIN imprint_sync.customer_state AS t ON t.customer_key = f.key AND f.nth = 1"
+    "  AND (t.system_id = $2) IS NOT FALSE AND (t.timeline = $3) IS NOT FALSE"
+    " ORDER BY f.ord, f.id";
+
+char *outbox_sql_fold_without(bool thin_rows)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    outbox_sql_must(
+        buf_printf(&out, outbox_fold_rows, thin_rows ? "" : " AND o.payload IS NOT NULL"));
+    outbox_sql_must(buf_printf(&out, outbox_fold_result, "0", "NULL::text", ""));
+    return buf_take(&out);
+}
+
+char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation,
+                             const char *key_match)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    outbox_sql_must(buf_printf(&out, outbox_fold_rows, ""));
+    outbox_sql_must(
+        buf_append_str(&out, STR(", x AS MATERIALIZED ("
+                                 " SELECT c.ord, y.n, y.source FROM c CROSS JOIN LATERAL ("
+                                 "  SELECT count(*) AS n, (array_agg(z.source))[1] AS source FROM ("
+                                 "   SELECT to_jsonb(w)::text AS source FROM (SELECT ")));
+    outbox_sql_columns(&out, mapping);
+    outbox_sql_must(buf_printf(&out,
+                               " FROM %s AS s WHERE %s LIMIT 2) AS w) AS z) AS y WHERE c.thin)",
+                               relation, key_match));
+    outbox_sql_must(
+        buf_printf(&out, outbox_fold_result, "x.n", "x.source", " LEFT JOIN x USING (ord)"));
+    return buf_take(&out);
+}
+
+char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
+                             const char *key_match)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    outbox_sql_must(buf_append_str(
+        &out, STR("WITH c AS (SELECT $1::text AS spelling, lower($1 COLLATE \"C\") AS key)"
+                  " SELECT count(*), (array_agg(to_jsonb(w)::text))[1]"
+                  " FROM c CROSS JOIN LATERAL (SELECT ")));
+    outbox_sql_columns(&out, mapping);
+    outbox_sql_must(buf_printf(&out, " FROM %s AS s WHERE %s LIMIT 2) AS w", relation, key_match));
+    return buf_take(&out);
+}
+
+static const char outbox_settle_head[] =
+    "WITH c AS MATERIALIZED ("
+    " SELECT * FROM unnest($1::text[], $2::int2[], $3::int8[], $4::text[], $5::int8[], $6::int2[],"
+    "  $7::text[], $8::text[], $9::int8[], $10::bool[]) WITH ORDINALITY"
+    "  AS c (key, slot, epoch, outcome, delay_ms, http_status, error, hash, accepted_id, forget,"
+    "   ord)"
+    "), held AS MATERIALIZED ("
+    // Fenced: whoever takes the slot waits for this lock, or has changed the epoch already.
+    " SELECT l.slot, l.epoch FROM imprint_sync.lease AS l"
+    " WHERE l.holder = $11 AND EXISTS (SELECT FROM c WHERE c.slot = l.slot AND c.epoch = l.epoch)"
+    " ORDER BY l.slot FOR KEY SHARE OF l"
+    "), ours AS MATERIALIZED ("
+    " SELECT c.* FROM c JOIN held USING (slot, epoch)"
+    "), r AS MATERIALIZED ("
+    " SELECT r.id, r.attempts, r.was_dead, ours.* FROM unnest($12::int8[], $13::int4[],"
+    "  $14::int8[], $15::bool[]) AS r (id, attempts, ord, was_dead) JOIN ours USING (ord)"
+    "), u AS ("
+    // Absolute values, and only onto a row that is as it was read: a settle that is run twice, or
+    // comes late, changes nothing.
+    " UPDATE imprint_sync.outbox AS o SET"
+    "  status = CASE r.outcome WHEN 'retry' THEN 'pending' ELSE r.outcome END,"
+    "  attempts = r.attempts"
+    "   + CASE WHEN r.outcome <> 'done' AND r.delay_ms IS NOT NULL THEN 1 ELSE 0 END,"
+    "  due_at = CASE r.outcome WHEN 'retry' THEN clock_timestamp()"
+    "   + r.delay_ms * interval '1 millisecond' ELSE o.due_at END,"
+    "  settled_at = CASE r.outcome WHEN 'retry' THEN NULL ELSE clock_timestamp() END,"
+    "  http_status = r.http_status, error = CASE WHEN r.was_dead THEN 'superseded' ELSE r.error END"
+    " FROM r WHERE o.id = r.id"
+    "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
+    "  AND (r.was_dead OR o.attempts = r.attempts)%s"
+    ")%s, st AS ("
+    " INSERT INTO imprint_sync.customer_state AS t"
+    "  (customer_key, system_id, timeline, accepted_id, accepted_at, body_hash)"
+    " SELECT ours.key, $16, $17, ours.accepted_id, clock_timestamp(), decode(ours.hash, 'hex')"
+    " FROM ours WHERE ours.hash IS NOT NULL ORDER BY ours.key"
+    " ON CONFLICT (customer_key) DO UPDATE SET system_id = excluded.system_id,"
+    "  timeline = excluded.timeline, accepted_id = excluded.accepted_id,"
+    "  accepted_at = excluded.accepted_at, body_hash = excluded.body_hash"
+    "), fg AS ("
+    " DELETE FROM imprint_sync.customer_state AS t USING ours"
+    " WHERE ours.forget AND t.customer_key = ours.key"
+    ") SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)";
+
+char *outbox_sql_settle(bool delete_done)
+{
+    struct buf out;
+    buf_init(&out, OUTBOX_SQL_MAX);
+    outbox_sql_must(buf_printf(
+        &out, outbox_settle_head, delete_done ? " AND r.outcome <> 'done'" : "",
+        delete_done ? ", d AS ("
+                      " DELETE FROM imprint_sync.outbox AS o USING r"
+                      " WHERE r.outcome = 'done' AND o.id = r.id"
+                      "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
+                      "  AND (r.was_dead OR o.attempts = r.attempts))"
+                    : ""));
+    return buf_take(&out);
+}

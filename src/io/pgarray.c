@@ -1,0 +1,74 @@
+#include "io/pgarray.h"
+
+#include <assert.h>
+#include <time.h>
+
+enum { PGARRAY_MAX = 256 * 1024 * 1024 }; // far above what a bounded batch can make
+
+static void pgarray_must(bool ok)
+{
+    assert(ok);
+    (void)ok;
+}
+
+void pgarray_init(struct pgarray *array)
+{
+    buf_init(&array->text, PGARRAY_MAX);
+    pgarray_must(buf_append_char(&array->text, '{'));
+}
+
+static void pgarray_separate(struct pgarray *array)
+{
+    if (array->text.len > 1) {
+        pgarray_must(buf_append_char(&array->text, ','));
+    }
+}
+
+void pgarray_add_int64(struct pgarray *array, int64_t value)
+{
+    pgarray_separate(array);
+    pgarray_must(buf_printf(&array->text, "%lld", (long long)value));
+}
+
+void pgarray_add_text(struct pgarray *array, struct str value)
+{
+    pgarray_separate(array);
+    pgarray_must(buf_append_char(&array->text, '"'));
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '"' || value.ptr[i] == '\\') {
+            pgarray_must(buf_append_char(&array->text, '\\'));
+        }
+        pgarray_must(buf_append_char(&array->text, value.ptr[i]));
+    }
+    pgarray_must(buf_append_char(&array->text, '"'));
+}
+
+void pgarray_add_null(struct pgarray *array)
+{
+    pgarray_separate(array);
+    pgarray_must(buf_append_str(&array->text, STR("NULL")));
+}
+
+void pgarray_add_time(struct pgarray *array, int64_t time_us)
+{
+    if (time_us == INT64_MIN || time_us == INT64_MAX) {
+        pgarray_separate(array);
+        pgarray_must(buf_append_str(&array->text,
+                                    time_us == INT64_MIN ? STR("-infinity") : STR("infinity")));
+        return;
+    }
+    time_t seconds = time_us / 1000000 - (time_us % 1000000 < 0);
+    struct tm tm;
+    char text[64];
+    gmtime_r(&seconds, &tm);
+    size_t len = strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
+    pgarray_separate(array);
+    pgarray_must(buf_printf(&array->text, "\"%.*s.%06d+00\"", (int)len, text,
+                            (int)(time_us - (int64_t)seconds * 1000000)));
+}
+
+char *pgarray_take(struct pgarray *array)
+{
+    pgarray_must(buf_append_char(&array->text, '}'));
+    return buf_take(&array->text);
+}

@@ -1,0 +1,742 @@
+#include "io/pgconn.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "io/file.h"
+#include "io/pghosts.h"
+
+#include <assert.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/random.h>
+
+enum {
+    PGJOB_STATEMENTS = 8,
+    PGJOB_PARAMS = 48,
+    PGCONN_DEPTH = 4, // jobs under way at once
+};
+
+// Behind the server's own statement_timeout: then the connection is dead, not the statement slow.
+#define PGCONN_GRACE_NS (3 * CLOCK_NS_PER_SEC)
+#define PGCONN_BACKOFF_MIN_NS (100 * CLOCK_NS_PER_MS)
+#define PGCONN_BACKOFF_MAX_NS (5 * CLOCK_NS_PER_SEC)
+
+struct pgjob_statement {
+    const char *sql;
+    int first_param;
+    int param_count;
+};
+
+struct pgjob {
+    STAILQ_ENTRY(pgjob) link;
+    char *simple; // owned; NULL for a pipelined transaction
+    int64_t timeout_ns;
+    pgjob_done_fn done;
+    void *ctx;
+    struct pgjob_statement statements[PGJOB_STATEMENTS];
+    int statement_count;
+    char *params[PGJOB_PARAMS]; // owned
+    int param_count;
+
+    // While under way:
+    int64_t deadline_ns; // 0 until it is its turn
+    int at;              // which answer comes next: 0 BEGIN, 1 SET, 2... statements, last COMMIT
+    PGresult *results[PGJOB_STATEMENTS];
+    bool failed;
+    struct pgconn_failure failure;
+};
+
+STAILQ_HEAD(pgjob_queue, pgjob);
+
+enum pgconn_state {
+    PGCONN_STATE_WAITING,    // for the backoff to end
+    PGCONN_STATE_RESOLVING,  // inside pghosts
+    PGCONN_STATE_CONNECTING, // inside PQconnectPoll
+    PGCONN_STATE_READY,
+};
+
+struct pgconn {
+    struct loop *loop;
+    char *dsn;
+    char *password_file;
+    int64_t connect_timeout_ns;
+    struct pgconn_events events;
+
+    enum pgconn_state state;
+    struct pghosts *hosts;
+    PGconn *pg;
+    struct loop_watch *watch;
+    struct loop_timer *timer; // of the state: backoff, connecting, or the head job's deadline
+    int64_t backoff_ns;
+    struct pgconn_failure last_failure;
+
+    struct pgjob_queue waiting;
+    struct pgjob_queue sent;
+    int sent_count;
+    struct pgjob_queue again; // stood behind a failed job in the pipeline; go first afterwards
+    bool rolling_back;
+};
+
+static void pgconn_next_address(struct pgconn *conn);
+static void pgconn_pump(struct pgconn *conn);
+
+// ---- jobs ----------------------------------------------------------------------------------
+
+struct pgjob *pgjob_create(int64_t timeout_ns, pgjob_done_fn done, void *ctx)
+{
+    struct pgjob *job = mem_calloc(1, sizeof *job);
+    job->timeout_ns = timeout_ns;
+    job->done = done;
+    job->ctx = ctx;
+    return job;
+}
+
+struct pgjob *pgjob_create_simple(const char *sql, int64_t timeout_ns, pgjob_done_fn done,
+                                  void *ctx)
+{
+    struct pgjob *job = pgjob_create(timeout_ns, done, ctx);
+    job->simple = mem_strdup(sql);
+    return job;
+}
+
+static void pgjob_drop_results(struct pgjob *job)
+{
+    for (int i = 0; i < PGJOB_STATEMENTS; i++) {
+        PQclear(job->results[i]);
+        job->results[i] = NULL;
+    }
+}
+
+void pgjob_destroy(struct pgjob *job)
+{
+    if (job == NULL) {
+        return;
+    }
+    pgjob_drop_results(job);
+    for (int i = 0; i < job->param_count; i++) {
+        free(job->params[i]);
+    }
+    free(job->simple);
+    free(job);
+}
+
+void pgjob_statement(struct pgjob *job, const char *sql)
+{
+    assert(job->statement_count < PGJOB_STATEMENTS);
+    job->statements[job->statement_count++] =
+        (struct pgjob_statement){.sql = sql, .first_param = job->param_count};
+}
+
+void pgjob_param(struct pgjob *job, char *value)
+{
+    assert(job->statement_count > 0 && job->param_count < PGJOB_PARAMS);
+    job->params[job->param_count++] = value;
+    job->statements[job->statement_count - 1].param_count++;
+}
+
+void pgjob_param_int64(struct pgjob *job, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    pgjob_param(job, mem_strdup(text));
+}
+
+void pgjob_param_text(struct pgjob *job, const char *value)
+{
+    pgjob_param(job, value == NULL ? NULL : mem_strdup(value));
+}
+
+static void pgjob_finish(struct pgjob *job)
+{
+    const struct pgrows *rows[PGJOB_STATEMENTS];
+    for (int i = 0; i < PGJOB_STATEMENTS; i++) {
+        rows[i] = (const struct pgrows *)job->results[i];
+    }
+    job->done(job->ctx, job->failed ? &job->failure : NULL, rows);
+    pgjob_destroy(job);
+}
+
+// Back to how it was before it was sent.
+static void pgjob_rewind(struct pgjob *job)
+{
+    pgjob_drop_results(job);
+    job->at = 0;
+    job->failed = false;
+    job->deadline_ns = 0;
+}
+
+// ---- rows ----------------------------------------------------------------------------------
+
+static const PGresult *pgrows_result(const struct pgrows *rows)
+{
+    return (const PGresult *)rows;
+}
+
+size_t pgrows_count(const struct pgrows *rows)
+{
+    return rows == NULL ? 0 : (size_t)PQntuples(pgrows_result(rows));
+}
+
+bool pgrows_null(const struct pgrows *rows, size_t row, int column)
+{
+    return PQgetisnull(pgrows_result(rows), (int)row, column) != 0;
+}
+
+const char *pgrows_text(const struct pgrows *rows, size_t row, int column)
+{
+    return PQgetvalue(pgrows_result(rows), (int)row, column);
+}
+
+size_t pgrows_length(const struct pgrows *rows, size_t row, int column)
+{
+    return (size_t)PQgetlength(pgrows_result(rows), (int)row, column);
+}
+
+int64_t pgrows_int64(const struct pgrows *rows, size_t row, int column)
+{
+    int64_t value = 0;
+    return str_to_int64(str_of(pgrows_text(rows, row, column)), &value) ? value : 0;
+}
+
+bool pgrows_bool(const struct pgrows *rows, size_t row, int column)
+{
+    return pgrows_text(rows, row, column)[0] == 't';
+}
+
+// ---- failures ------------------------------------------------------------------------------
+
+bool pgconn_failed_with(const struct pgconn_failure *failure, const char *prefix)
+{
+    return str_starts(str_of(failure->sqlstate), str_of(prefix));
+}
+
+static const char *pgconn_field(const PGresult *result, int code)
+{
+    const char *text = PQresultErrorField(result, code);
+    return text == NULL ? "" : text;
+}
+
+// Names of objects only: the message itself may quote values. Those of a simple query, which is a
+// migration and touches no customer's data, are kept.
+static struct pgconn_failure pgconn_failure_of(const PGresult *result, bool simple)
+{
+    struct pgconn_failure failure = {.lost = false};
+    const char *state = pgconn_field(result, PG_DIAG_SQLSTATE);
+    const char *table = pgconn_field(result, PG_DIAG_TABLE_NAME);
+    const char *constraint = pgconn_field(result, PG_DIAG_CONSTRAINT_NAME);
+    snprintf(failure.sqlstate, sizeof failure.sqlstate, "%s", state);
+    snprintf(failure.text, sizeof failure.text, "%.120s%sSQLSTATE %s%s%.60s%s%.60s",
+             simple ? pgconn_field(result, PG_DIAG_MESSAGE_PRIMARY) : "", simple ? ", " : "", state,
+             table[0] != '\0' ? " table " : "", table, constraint[0] != '\0' ? " constraint " : "",
+             constraint);
+    return failure;
+}
+
+// The first line of what libpq says about connecting.
+static struct pgconn_failure pgconn_failure_to_connect(const PGconn *pg)
+{
+    struct pgconn_failure failure = {.lost = true};
+    struct str line;
+    struct str rest;
+    str_split(str_of(PQerrorMessage(pg)), '\n', &line, &rest);
+    line = str_trim(line);
+    snprintf(failure.text, sizeof failure.text, "%.*s",
+             (int)(line.len < sizeof failure.text ? line.len : sizeof failure.text - 1), line.ptr);
+    return failure;
+}
+
+static struct pgconn_failure pgconn_failure_lost(const char *text)
+{
+    struct pgconn_failure failure = {.lost = true};
+    snprintf(failure.text, sizeof failure.text, "%s", text);
+    return failure;
+}
+
+// ---- the connection's life -----------------------------------------------------------------
+
+static void pgconn_close(struct pgconn *conn)
+{
+    // The watch first: libpq closes the descriptor, and its number may be used again at once.
+    loop_watch_close(conn->watch);
+    conn->watch = NULL;
+    PQfinish(conn->pg);
+    conn->pg = NULL;
+    loop_timer_unset(conn->timer);
+}
+
+static uint64_t pgconn_random(void)
+{
+    uint64_t value = 0;
+    ssize_t got = getrandom(&value, sizeof value, 0);
+    (void)got; // short only for requests over 256 bytes
+    return value;
+}
+
+static void pgconn_wait(struct pgconn *conn)
+{
+    conn->state = PGCONN_STATE_WAITING;
+    int64_t half = conn->backoff_ns / 2;
+    int64_t jitter = (int64_t)(pgconn_random() % (uint64_t)(half + 1));
+    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + half + jitter);
+    conn->backoff_ns *= 2;
+    if (conn->backoff_ns > PGCONN_BACKOFF_MAX_NS) {
+        conn->backoff_ns = PGCONN_BACKOFF_MAX_NS;
+    }
+}
+
+static void pgconn_fail_queue(struct pgjob_queue *queue, const struct pgconn_failure *failure)
+{
+    // Into a list of its own: a done function may submit new jobs, which must not fail with these.
+    struct pgjob_queue list = STAILQ_HEAD_INITIALIZER(list);
+    STAILQ_CONCAT(&list, queue);
+    while (!STAILQ_EMPTY(&list)) {
+        struct pgjob *job = STAILQ_FIRST(&list);
+        STAILQ_REMOVE_HEAD(&list, link);
+        job->failed = true;
+        job->failure = *failure;
+        job->failure.lost = true;
+        pgjob_finish(job);
+    }
+}
+
+// The connection is over: everything under way is lost, and the next try comes later.
+static void pgconn_lose(struct pgconn *conn, struct pgconn_failure failure)
+{
+    pgconn_close(conn);
+    conn->sent_count = 0;
+    conn->rolling_back = false;
+    pgconn_wait(conn);
+    conn->events.on_lost(conn->events.ctx, &failure);
+    STAILQ_CONCAT(&conn->again, &conn->sent);
+    STAILQ_CONCAT(&conn->again, &conn->waiting);
+    pgconn_fail_queue(&conn->again, &failure);
+}
+
+static void pgconn_try_again_or_wait(struct pgconn *conn, struct pgconn_failure failure)
+{
+    pgconn_close(conn);
+    conn->last_failure = failure;
+    pgconn_next_address(conn);
+}
+
+static void pgconn_set_ready(struct pgconn *conn)
+{
+    conn->state = PGCONN_STATE_READY;
+    conn->backoff_ns = PGCONN_BACKOFF_MIN_NS;
+    loop_timer_unset(conn->timer);
+    PQsetnonblocking(conn->pg, 1);
+    int entered = PQenterPipelineMode(conn->pg);
+    assert(entered == 1); // an idle connection takes it
+    (void)entered;
+    conn->events.on_ready(conn->events.ctx);
+    pgconn_pump(conn);
+}
+
+static void pgconn_on_socket(void *ctx, uint32_t ready);
+
+static void pgconn_poll_connect(struct pgconn *conn)
+{
+    // The socket may be another one after PQconnectPoll (the next address, TLS refused).
+    loop_watch_close(conn->watch);
+    conn->watch = NULL;
+    PostgresPollingStatusType status = PQconnectPoll(conn->pg);
+    if (status == PGRES_POLLING_FAILED) {
+        pgconn_try_again_or_wait(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    uint32_t events = status == PGRES_POLLING_WRITING ? EPOLLOUT : EPOLLIN;
+    conn->watch = loop_watch_open(conn->loop, PQsocket(conn->pg), events, pgconn_on_socket, conn);
+    if (status == PGRES_POLLING_OK) {
+        pgconn_set_ready(conn);
+    }
+}
+
+static void pgconn_ignore_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
+static void pgconn_start(struct pgconn *conn, const char *const *keywords,
+                         const char *const *values)
+{
+    conn->state = PGCONN_STATE_CONNECTING;
+    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + conn->connect_timeout_ns);
+    conn->pg = PQconnectStartParams(keywords, values, 0);
+    if (conn->pg == NULL) {
+        pgconn_try_again_or_wait(conn, pgconn_failure_lost("out of memory"));
+        return;
+    }
+    PQsetNoticeProcessor(conn->pg, pgconn_ignore_notice, NULL); // notices may quote values
+    if (PQstatus(conn->pg) == CONNECTION_BAD) {
+        pgconn_try_again_or_wait(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    // As libpq's manual says: before the first PQconnectPoll, wait for the socket to be writable.
+    conn->watch = loop_watch_open(conn->loop, PQsocket(conn->pg), EPOLLOUT, pgconn_on_socket, conn);
+}
+
+static void pgconn_on_address(void *ctx, const struct pghosts_address *address)
+{
+    struct pgconn *conn = ctx;
+    char *password = NULL;
+    struct err err = {.kind = ERR_KIND_NONE};
+    if (conn->password_file != NULL && !file_read_secret(conn->password_file, &password, &err)) {
+        pgconn_try_again_or_wait(conn, pgconn_failure_lost(err.text));
+        return;
+    }
+    struct pghosts_params params;
+    pghosts_params(conn->hosts, address, password, &params);
+    pgconn_start(conn, params.keywords, params.values);
+    if (password != NULL) {
+        mem_wipe(password, strlen(password));
+        free(password);
+    }
+}
+
+static void pgconn_on_no_address(void *ctx, const char *reason)
+{
+    struct pgconn *conn = ctx;
+    pgconn_try_again_or_wait(conn, pgconn_failure_lost(reason));
+}
+
+static void pgconn_next_address(struct pgconn *conn)
+{
+    conn->state = PGCONN_STATE_RESOLVING;
+    if (!pghosts_next(conn->hosts)) {
+        pgconn_lose(conn, conn->last_failure);
+    }
+}
+
+static void pgconn_first_address(struct pgconn *conn)
+{
+    pghosts_rewind(conn->hosts);
+    conn->last_failure = pgconn_failure_lost("the DSN names no host that can be tried");
+    pgconn_next_address(conn);
+}
+
+static void pgconn_on_timer(void *ctx)
+{
+    struct pgconn *conn = ctx;
+    switch (conn->state) {
+    case PGCONN_STATE_WAITING:
+        pgconn_first_address(conn);
+        break;
+    case PGCONN_STATE_RESOLVING:
+        break;
+    case PGCONN_STATE_CONNECTING:
+        pgconn_try_again_or_wait(conn, pgconn_failure_lost("no answer within the connect timeout"));
+        break;
+    case PGCONN_STATE_READY:
+        pgconn_lose(conn, pgconn_failure_lost("no answer within the statement's deadline"));
+        break;
+    }
+}
+
+// ---- sending -------------------------------------------------------------------------------
+
+static bool pgconn_send(struct pgconn *conn, const char *sql, const struct pgjob *job,
+                        const struct pgjob_statement *statement)
+{
+    int count = statement == NULL ? 0 : statement->param_count;
+    const char *const *values =
+        count == 0 ? NULL : (const char *const *)job->params + statement->first_param;
+    return PQsendQueryParams(conn->pg, sql, count, NULL, values, NULL, NULL, 0) == 1;
+}
+
+static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
+{
+    if (job->simple != NULL) {
+        return PQexitPipelineMode(conn->pg) == 1 && PQsendQuery(conn->pg, job->simple) == 1;
+    }
+    char set[64];
+    snprintf(set, sizeof set, "SET LOCAL statement_timeout = %lld",
+             (long long)(job->timeout_ns / CLOCK_NS_PER_MS));
+    bool ok = pgconn_send(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", NULL, NULL) &&
+              pgconn_send(conn, set, NULL, NULL);
+    for (int i = 0; ok && i < job->statement_count; i++) {
+        ok = pgconn_send(conn, job->statements[i].sql, job, &job->statements[i]);
+    }
+    return ok && pgconn_send(conn, "COMMIT", NULL, NULL) && PQpipelineSync(conn->pg) == 1;
+}
+
+static bool pgconn_may_send(const struct pgconn *conn)
+{
+    const struct pgjob *next = STAILQ_FIRST(&conn->waiting);
+    if (conn->state != PGCONN_STATE_READY || next == NULL || conn->rolling_back ||
+        PQtransactionStatus(conn->pg) == PQTRANS_INERROR) {
+        return false;
+    }
+    // A simple query cannot stand in a pipeline.
+    const struct pgjob *head = STAILQ_FIRST(&conn->sent);
+    bool alone = next->simple != NULL || (head != NULL && head->simple != NULL);
+    return conn->sent_count < (alone ? 1 : PGCONN_DEPTH);
+}
+
+// The deadline of the job whose answers come next.
+static void pgconn_arm(struct pgconn *conn)
+{
+    struct pgjob *head = STAILQ_FIRST(&conn->sent);
+    if (head == NULL) {
+        loop_timer_unset(conn->timer);
+        return;
+    }
+    if (head->deadline_ns == 0) {
+        head->deadline_ns = loop_now_ns(conn->loop) + head->timeout_ns + PGCONN_GRACE_NS;
+    }
+    loop_timer_set(conn->timer, head->deadline_ns);
+}
+
+static void pgconn_flush(struct pgconn *conn)
+{
+    int rc = PQflush(conn->pg);
+    if (rc < 0) {
+        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    loop_watch_events(conn->watch, rc == 0 ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    pgconn_arm(conn);
+}
+
+static void pgconn_pump(struct pgconn *conn)
+{
+    while (pgconn_may_send(conn)) {
+        struct pgjob *job = STAILQ_FIRST(&conn->waiting);
+        STAILQ_REMOVE_HEAD(&conn->waiting, link);
+        STAILQ_INSERT_TAIL(&conn->sent, job, link);
+        conn->sent_count++;
+        if (!pgconn_send_job(conn, job)) {
+            pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+            return;
+        }
+    }
+    if (conn->state == PGCONN_STATE_READY) {
+        pgconn_flush(conn);
+    }
+}
+
+// ---- receiving -----------------------------------------------------------------------------
+
+static void pgconn_take_result(struct pgjob *job, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    int index = job->simple != NULL ? 0 : job->at - 2;
+    if (status == PGRES_FATAL_ERROR && !job->failed) {
+        job->failed = true;
+        job->failure = pgconn_failure_of(result, job->simple != NULL);
+    }
+    bool rows = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+    if (rows && index >= 0 && index < PGJOB_STATEMENTS) {
+        PQclear(job->results[index]);
+        job->results[index] = result;
+        return;
+    }
+    PQclear(result);
+}
+
+// A failure inside the pipeline leaves the transaction open: it is rolled back before anything
+// else, once the jobs behind it, which could only fail with 25P02, have come back.
+static void pgconn_roll_back(struct pgconn *conn)
+{
+    conn->rolling_back = true;
+    STAILQ_CONCAT(&conn->again, &conn->waiting);
+    STAILQ_CONCAT(&conn->waiting, &conn->again);
+    if (!pgconn_send(conn, "ROLLBACK", NULL, NULL) || PQpipelineSync(conn->pg) != 1) {
+        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    pgconn_flush(conn);
+    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + PGCONN_GRACE_NS);
+}
+
+// A server that is going away or has become read-only is left, for another host may be there.
+static bool pgconn_must_leave(const struct pgconn_failure *failure)
+{
+    return pgconn_failed_with(failure, "25006") || pgconn_failed_with(failure, "57P") ||
+           pgconn_failed_with(failure, "08");
+}
+
+// All answers of the first sent job are there.
+static void pgconn_end_job(struct pgconn *conn)
+{
+    struct pgjob *job = STAILQ_FIRST(&conn->sent);
+    STAILQ_REMOVE_HEAD(&conn->sent, link);
+    conn->sent_count--;
+    if (job->failed && pgconn_failed_with(&job->failure, "25P02")) {
+        // It stood behind a failed job in the pipeline, and has not run.
+        pgjob_rewind(job);
+        STAILQ_INSERT_TAIL(&conn->again, job, link);
+        return;
+    }
+    if (job->failed && pgconn_must_leave(&job->failure)) {
+        struct pgconn_failure failure = job->failure;
+        STAILQ_INSERT_HEAD(&conn->sent, job, link);
+        pgconn_lose(conn, failure);
+        return;
+    }
+    if (job->simple != NULL) {
+        PQenterPipelineMode(conn->pg);
+    }
+    pgjob_finish(job);
+}
+
+// One result, or the NULL that ends a statement's results. False when there is no more to read.
+static bool pgconn_step(struct pgconn *conn)
+{
+    struct pgjob *job = STAILQ_FIRST(&conn->sent);
+    if (PQisBusy(conn->pg) || (job == NULL && !conn->rolling_back)) {
+        return false;
+    }
+    PGresult *result = PQgetResult(conn->pg);
+    if (result != NULL && PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+        PQclear(result);
+        if (conn->rolling_back) {
+            conn->rolling_back = false;
+        } else {
+            pgconn_end_job(conn);
+        }
+    } else if (result != NULL && job != NULL && !conn->rolling_back) {
+        pgconn_take_result(job, result);
+    } else if (result != NULL) {
+        PQclear(result);
+    } else if (job != NULL && job->simple != NULL) {
+        pgconn_end_job(conn);
+    } else if (job != NULL) {
+        job->at++;
+    }
+    return conn->pg != NULL;
+}
+
+static void pgconn_receive(struct pgconn *conn)
+{
+    if (PQconsumeInput(conn->pg) == 0) {
+        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    while (pgconn_step(conn)) {
+    }
+    if (conn->state != PGCONN_STATE_READY) {
+        return;
+    }
+    if (PQstatus(conn->pg) == CONNECTION_BAD) {
+        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        return;
+    }
+    bool notified = false;
+    for (PGnotify *notify; (notify = PQnotifies(conn->pg)) != NULL;) {
+        notified = true;
+        PQfreemem(notify);
+    }
+    if (conn->sent_count == 0 && !conn->rolling_back &&
+        PQtransactionStatus(conn->pg) == PQTRANS_INERROR) {
+        pgconn_roll_back(conn);
+    } else {
+        pgconn_pump(conn);
+    }
+    if (notified && conn->events.on_notify != NULL) {
+        conn->events.on_notify(conn->events.ctx);
+    }
+}
+
+static void pgconn_on_socket(void *ctx, uint32_t ready)
+{
+    struct pgconn *conn = ctx;
+    (void)ready;
+    if (conn->state == PGCONN_STATE_CONNECTING) {
+        pgconn_poll_connect(conn);
+    } else if (conn->state == PGCONN_STATE_READY) {
+        pgconn_receive(conn);
+    }
+}
+
+// ---- the outside ---------------------------------------------------------------------------
+
+struct pgconn *pgconn_create(struct loop *loop, const struct pgconn_options *options,
+                             const struct pgconn_events *events, struct err *err)
+{
+    struct pgconn *conn = mem_calloc(1, sizeof *conn);
+    conn->loop = loop;
+    conn->hosts =
+        pghosts_create(loop, options->dsn, pgconn_on_address, pgconn_on_no_address, conn, err);
+    if (conn->hosts == NULL) {
+        free(conn);
+        return NULL;
+    }
+    conn->dsn = mem_strdup(options->dsn);
+    conn->password_file =
+        options->password_file == NULL ? NULL : mem_strdup(options->password_file);
+    conn->connect_timeout_ns = options->connect_timeout_ns;
+    conn->events = *events;
+    conn->backoff_ns = PGCONN_BACKOFF_MIN_NS;
+    STAILQ_INIT(&conn->waiting);
+    STAILQ_INIT(&conn->sent);
+    STAILQ_INIT(&conn->again);
+    conn->timer = loop_timer_open(loop, pgconn_on_timer, conn);
+    // From the loop, not from here: the caller has not yet got the object its callbacks need.
+    conn->state = PGCONN_STATE_WAITING;
+    loop_timer_set(conn->timer, 0);
+    return conn;
+}
+
+static void pgconn_drop_queue(struct pgjob_queue *queue)
+{
+    while (!STAILQ_EMPTY(queue)) {
+        struct pgjob *job = STAILQ_FIRST(queue);
+        STAILQ_REMOVE_HEAD(queue, link);
+        pgjob_destroy(job);
+    }
+}
+
+void pgconn_destroy(struct pgconn *conn)
+{
+    if (conn == NULL) {
+        return;
+    }
+    pgconn_close(conn);
+    pgconn_drop_queue(&conn->sent);
+    pgconn_drop_queue(&conn->again);
+    pgconn_drop_queue(&conn->waiting);
+    pghosts_destroy(conn->hosts);
+    loop_timer_close(conn->timer);
+    free(conn->password_file);
+    mem_wipe(conn->dsn, strlen(conn->dsn));
+    free(conn->dsn);
+    free(conn);
+}
+
+bool pgconn_is_ready(const struct pgconn *conn)
+{
+    return conn->state == PGCONN_STATE_READY;
+}
+
+size_t pgconn_jobs(const struct pgconn *conn)
+{
+    size_t count = (size_t)conn->sent_count;
+    const struct pgjob *job;
+    STAILQ_FOREACH(job, &conn->waiting, link)
+    {
+        count++;
+    }
+    return count;
+}
+
+int pgconn_server_version(const struct pgconn *conn)
+{
+    return conn->pg == NULL ? 0 : PQserverVersion(conn->pg);
+}
+
+int pgconn_backend_pid(const struct pgconn *conn)
+{
+    return conn->pg == NULL ? 0 : PQbackendPID(conn->pg);
+}
+
+void pgconn_submit(struct pgconn *conn, struct pgjob *job)
+{
+    STAILQ_INSERT_TAIL(&conn->waiting, job, link);
+    pgconn_pump(conn);
+}

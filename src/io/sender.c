@@ -1,0 +1,534 @@
+#include "io/sender.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    SENDER_ANSWER_MAX = 1024 * 1024,
+    SENDER_URL_MAX = 4096,
+    SENDER_EVENTS = 64, // ready sockets handled in one go
+};
+
+// Header lines of a key's lifetime, shared by the transfers that began with it.
+struct sender_headers {
+    size_t users;
+    struct curl_slist *list;
+};
+
+struct sender_worker {
+    struct sender *sender;
+    CURL *easy;
+    bool busy;
+    struct buf url;
+    struct buf body; // of the answer
+    struct answer answer;
+    struct sender_headers *headers;
+    int64_t started_ns;
+    int64_t not_after_ns;
+    int requests;    // how often libcurl was about to send: the second time is its own repeat
+    bool past_lease; // the first was refused
+    sender_done_fn done;
+    void *ctx;
+};
+
+struct sender {
+    struct loop *loop;
+    CURLM *multi;
+    int epoll_fd;
+    struct loop_watch *watch;
+    struct loop_timer *timer;
+    struct sender_headers *headers;
+    char *merchant_key;
+    bool basic_auth;
+    bool http2;
+    int64_t timeout_ns;
+    char *url_head; // before and behind the customer's id
+    char *url_tail;
+    struct sender_worker *workers;
+    size_t worker_count;
+    struct sender_worker **idle; // stack
+    size_t idle_count;
+};
+
+// ---- headers -------------------------------------------------------------------------------
+
+static void sender_headers_release(struct sender_headers *headers)
+{
+    if (headers == NULL || --headers->users > 0) {
+        return;
+    }
+    for (struct curl_slist *at = headers->list; at != NULL; at = at->next) {
+        mem_wipe(at->data, strlen(at->data)); // one of them holds the key
+    }
+    curl_slist_free_all(headers->list);
+    free(headers);
+}
+
+static void sender_headers_add(struct sender_headers *headers, const char *line)
+{
+    struct curl_slist *list = curl_slist_append(headers->list, line);
+    if (list != NULL) {
+        headers->list = list;
+    }
+}
+
+// base64 of "key:", RFC 4648.
+static bool sender_append_basic(struct buf *out, struct str key)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t len = key.len + 1;
+    bool ok = true;
+    for (size_t i = 0; ok && i < len; i += 3) {
+        uint32_t bits = 0;
+        for (size_t j = i; j < i + 3; j++) {
+            unsigned char byte = j < key.len ? (unsigned char)key.ptr[j] : j < len ? ':' : 0;
+            bits = bits << 8 | byte;
+        }
+        char quad[4] = {digits[bits >> 18], digits[bits >> 12 & 63], digits[bits >> 6 & 63],
+                        digits[bits & 63]};
+        quad[3] = i + 2 < len ? quad[3] : '=';
+        quad[2] = i + 1 < len ? quad[2] : '=';
+        ok = buf_append(out, quad, sizeof quad);
+    }
+    return ok;
+}
+
+void sender_set_key(struct sender *sender, const char *key)
+{
+    struct buf line;
+    buf_init(&line, 256 * 1024);
+    bool ok = sender->basic_auth ? buf_append_str(&line, STR("Authorization: Basic ")) &&
+                                       sender_append_basic(&line, str_of(key))
+                                 : buf_printf(&line, "Authorization: Bearer %s", key);
+    assert(ok); // keys are files of at most 64 KiB
+    (void)ok;
+    struct sender_headers *headers = mem_calloc(1, sizeof *headers);
+    headers->users = 1;
+    sender_headers_add(headers, line.data);
+    mem_wipe(line.data, line.len);
+    sender_headers_add(headers, "Content-Type: application/json");
+    sender_headers_add(headers, "Accept: application/json");
+    sender_headers_add(headers, "Expect:"); // no 100-continue round trip for large bodies
+    if (sender->merchant_key != NULL) {
+        buf_reset(&line);
+        if (buf_printf(&line, "x-imprint-merchant-key: %s", sender->merchant_key)) {
+            sender_headers_add(headers, line.data);
+        }
+    }
+    buf_free(&line);
+    sender_headers_release(sender->headers);
+    sender->headers = headers;
+}
+
+// ---- libcurl's callbacks: no curl_multi_* call in here -------------------------------------
+
+static size_t sender_on_body(char *bytes, size_t size, size_t count, void *userdata)
+{
+    struct sender_worker *worker = userdata;
+    size_t len = size * count;
+    if (!buf_append(&worker->body, bytes, len)) {
+        worker->answer.body_too_big = true;
+        return 0; // ends the transfer
+    }
+    return len;
+}
+
+static size_t sender_on_header(char *bytes, size_t size, size_t count, void *userdata)
+{
+    struct sender_worker *worker = userdata;
+    answer_header(&worker->answer, (struct str){bytes, size * count});
+    return size * count;
+}
+
+// Called when the connection stands and the request is about to be written.
+static int sender_on_request(void *userdata, char *remote_ip, char *local_ip, int remote_port,
+                             int local_port)
+{
+    (void)remote_ip;
+    (void)local_ip;
+    (void)remote_port;
+    (void)local_port;
+    struct sender_worker *worker = userdata;
+    worker->requests++;
+    if (worker->requests > 1) {
+        // libcurl repeats a POST by itself when a kept connection closes before any answer. The
+        // first one may have arrived: our own retry must know of it, and wait its time.
+        return CURL_PREREQFUNC_ABORT;
+    }
+    // The clock itself, not the loop's now: this process may have been stopped within this turn.
+    worker->past_lease = clock_now_ns() >= worker->not_after_ns;
+    return worker->past_lease ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int sender_on_socket_made(void *userdata, curl_socket_t fd, curlsocktype purpose)
+{
+    const struct sender *sender = userdata;
+    if (purpose != CURLSOCKTYPE_IPCXN) {
+        return CURL_SOCKOPT_OK;
+    }
+    // A transfer that was given up must not be delivered later by the kernel: not over a link that
+    // comes back (user timeout), and not from the send buffer (linger; under HTTP/2 the connection
+    // lives on, and only the former helps).
+    unsigned int timeout_ms = (unsigned int)(sender->timeout_ns / CLOCK_NS_PER_MS);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    if (!sender->http2) {
+        const struct linger drop = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+    }
+    return CURL_SOCKOPT_OK;
+}
+
+static int sender_on_interest(CURL *easy, curl_socket_t fd, int what, void *userdata, void *known)
+{
+    (void)easy;
+    (void)known;
+    const struct sender *sender = userdata;
+    if (what == CURL_POLL_REMOVE) {
+        // Fails for a descriptor that is closed already, which epoll has then forgotten.
+        epoll_ctl(sender->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        return 0;
+    }
+    struct epoll_event event = {.events = 0, .data.fd = fd};
+    event.events |= (what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0;
+    event.events |= (what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0;
+    // Descriptor numbers come back: whether epoll knows this one, only epoll can tell.
+    if (epoll_ctl(sender->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
+        epoll_ctl(sender->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    }
+    return 0;
+}
+
+static int sender_on_timer_wish(CURLM *multi, long timeout_ms, void *userdata)
+{
+    (void)multi;
+    struct sender *sender = userdata;
+    if (timeout_ms < 0) {
+        loop_timer_unset(sender->timer);
+    } else {
+        loop_timer_set(sender->timer, clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS);
+    }
+    return 0;
+}
+
+// ---- what a transfer ended with ------------------------------------------------------------
+
+static void sender_fail(struct answer *answer, enum answer_transport transport, const char *failure)
+{
+    answer->transport = transport;
+    answer->failure = failure;
+}
+
+// Nothing of the request was written.
+static void sender_judge_unsent(struct answer *answer, CURLcode code)
+{
+    const char *failure = "connect";
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) {
+        failure = "dns";
+    } else if (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+               code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
+               code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR) {
+        failure = "tls";
+    }
+    sender_fail(answer, ANSWER_TRANSPORT_NOT_SENT, failure);
+}
+
+static void sender_judge(struct sender_worker *worker, CURLcode code)
+{
+    struct answer *answer = &worker->answer;
+    long status = 0;
+    curl_easy_getinfo(worker->easy, CURLINFO_RESPONSE_CODE, &status);
+    answer->status = (int)status;
+    answer->body = buf_peek(&worker->body);
+    answer->transport = ANSWER_TRANSPORT_ANSWERED;
+    if (code == CURLE_OK || answer->body_too_big) {
+        return;
+    }
+    if (worker->past_lease) {
+        sender_fail(answer, ANSWER_TRANSPORT_REFUSED_HERE, "lease");
+    } else if (worker->requests == 0) {
+        sender_judge_unsent(answer, code);
+    } else if (worker->requests > 1) {
+        sender_fail(answer, ANSWER_TRANSPORT_UNKNOWN, "repeat");
+    } else if (code == CURLE_PARTIAL_FILE) {
+        answer->body_cut = true;
+    } else if (code == CURLE_OPERATION_TIMEDOUT) {
+        sender_fail(answer, ANSWER_TRANSPORT_UNKNOWN, "timeout");
+    } else if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR) {
+        sender_fail(answer, ANSWER_TRANSPORT_UNKNOWN, "reset");
+    } else {
+        sender_fail(answer, ANSWER_TRANSPORT_UNKNOWN, "protocol");
+    }
+}
+
+static void sender_give_back(struct sender_worker *worker)
+{
+    struct sender *sender = worker->sender;
+    curl_multi_remove_handle(sender->multi, worker->easy);
+    sender_headers_release(worker->headers);
+    worker->headers = NULL;
+    worker->busy = false;
+    sender->idle[sender->idle_count++] = worker;
+}
+
+static void sender_finish(struct sender_worker *worker, CURLcode code)
+{
+    sender_judge(worker, code);
+    struct answer answer = worker->answer;
+    // Out of the worker first, which the done call may use again.
+    struct buf body = worker->body;
+    buf_init(&worker->body, SENDER_ANSWER_MAX);
+    int64_t elapsed_ns = clock_now_ns() - worker->started_ns;
+    sender_give_back(worker);
+    worker->done(worker->ctx, &answer, elapsed_ns);
+    if (worker->body.data == NULL) {
+        worker->body = body; // keeps its memory
+        buf_reset(&worker->body);
+    } else {
+        buf_free(&body);
+    }
+}
+
+static void sender_collect(struct sender *sender)
+{
+    int left = 0;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(sender->multi, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE) {
+            CURLcode code = message->data.result;
+            struct sender_worker *worker = NULL;
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&worker);
+            sender_finish(worker, code); // the message is gone with the handle
+        }
+    }
+}
+
+// ---- the loop's callbacks ------------------------------------------------------------------
+
+static void sender_on_sockets(void *ctx, uint32_t ready)
+{
+    (void)ready;
+    struct sender *sender = ctx;
+    struct epoll_event events[SENDER_EVENTS];
+    int count = epoll_wait(sender->epoll_fd, events, SENDER_EVENTS, 0);
+    for (int i = 0; i < count; i++) {
+        int mask = (events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0;
+        mask |= (events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0;
+        mask |= (events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0;
+        int running = 0;
+        curl_multi_socket_action(sender->multi, events[i].data.fd, mask, &running);
+    }
+    sender_collect(sender);
+}
+
+static void sender_on_timer(void *ctx)
+{
+    struct sender *sender = ctx;
+    int running = 0;
+    curl_multi_socket_action(sender->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    sender_collect(sender);
+}
+
+// ---- set-up --------------------------------------------------------------------------------
+
+static void sender_set_url(struct sender *sender, const struct sender_options *options)
+{
+    static const struct str mark = {"{customer_id}", 13};
+    const char *at = strstr(options->update_path, mark.ptr);
+    assert(at != NULL); // the configuration demands it
+    struct buf head;
+    buf_init(&head, SENDER_URL_MAX);
+    bool ok = buf_append_str(&head, str_of(options->base_url)) &&
+              buf_append(&head, options->update_path, (size_t)(at - options->update_path));
+    assert(ok); // the configuration bounds both
+    (void)ok;
+    sender->url_head = buf_take(&head);
+    sender->url_tail = mem_strdup(at + mark.len);
+}
+
+static bool sender_set_tls(CURL *easy, const struct sender_options *options)
+{
+    bool ok = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
+    if (ok && options->ca_file != NULL) {
+        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK;
+    }
+    if (ok && options->client_cert_file != NULL) {
+        ok = curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_cert_file) == CURLE_OK &&
+             curl_easy_setopt(easy, CURLOPT_SSLKEY, options->client_key_file) == CURLE_OK;
+    }
+    return ok;
+}
+
+static bool sender_set_limits(CURL *easy, const struct sender_options *options)
+{
+    long version = options->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1;
+    return curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                            (long)(options->timeout_ns / CLOCK_NS_PER_MS)) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                            (long)(options->connect_timeout_ns / CLOCK_NS_PER_MS)) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           // A resolver that does not answer must not hold up the end of a transfer.
+           curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version) == CURLE_OK &&
+           // "" also keeps the proxy variables of the environment out.
+           curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy == NULL ? "" : options->proxy) ==
+               CURLE_OK;
+}
+
+static bool sender_set_callbacks(struct sender_worker *worker)
+{
+    CURL *easy = worker->easy;
+    return curl_easy_setopt(easy, CURLOPT_PRIVATE, worker) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_USERAGENT, "imprint-sync/" IMPRINT_VERSION) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, sender_on_body) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEDATA, worker) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, sender_on_header) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERDATA, worker) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, sender_on_request) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PREREQDATA, worker) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, sender_on_socket_made) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, worker->sender) == CURLE_OK;
+}
+
+static bool sender_init_worker(struct sender *sender, struct sender_worker *worker,
+                               const struct sender_options *options)
+{
+    worker->sender = sender;
+    worker->easy = curl_easy_init();
+    buf_init(&worker->url, SENDER_URL_MAX + 256);
+    buf_init(&worker->body, SENDER_ANSWER_MAX);
+    return worker->easy != NULL && sender_set_callbacks(worker) &&
+           sender_set_tls(worker->easy, options) && sender_set_limits(worker->easy, options);
+}
+
+static bool sender_init_multi(struct sender *sender)
+{
+    long workers = (long)sender->worker_count;
+    return curl_multi_setopt(sender->multi, CURLMOPT_SOCKETFUNCTION, sender_on_interest) ==
+               CURLM_OK &&
+           curl_multi_setopt(sender->multi, CURLMOPT_SOCKETDATA, sender) == CURLM_OK &&
+           curl_multi_setopt(sender->multi, CURLMOPT_TIMERFUNCTION, sender_on_timer_wish) ==
+               CURLM_OK &&
+           curl_multi_setopt(sender->multi, CURLMOPT_TIMERDATA, sender) == CURLM_OK &&
+           curl_multi_setopt(sender->multi, CURLMOPT_MAXCONNECTS, workers + 1) == CURLM_OK;
+}
+
+struct sender *sender_create(struct loop *loop, const struct sender_options *options,
+                             struct err *err)
+{
+    struct sender *sender = mem_calloc(1, sizeof *sender);
+    *sender = (struct sender){.loop = loop,
+                              .basic_auth = options->basic_auth,
+                              .http2 = options->http2,
+                              .timeout_ns = options->timeout_ns,
+                              .worker_count = options->workers};
+    sender->merchant_key = options->merchant_key == NULL ? NULL : mem_strdup(options->merchant_key);
+    sender_set_url(sender, options);
+    sender->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    assert(sender->epoll_fd >= 0);
+    // All sockets behind ONE source of the loop: a source for each doubles the CPU of a request.
+    sender->watch = loop_watch_open(loop, sender->epoll_fd, EPOLLIN, sender_on_sockets, sender);
+    sender->timer = loop_timer_open(loop, sender_on_timer, sender);
+    sender->workers = mem_calloc(options->workers, sizeof *sender->workers);
+    sender->idle = mem_calloc(options->workers, sizeof *sender->idle);
+    bool ok = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    sender->multi = ok ? curl_multi_init() : NULL;
+    ok = sender->multi != NULL && sender_init_multi(sender);
+    for (size_t i = 0; ok && i < options->workers; i++) {
+        ok = sender_init_worker(sender, &sender->workers[i], options);
+        sender->idle[sender->idle_count++] = &sender->workers[i];
+    }
+    if (!ok) {
+        sender_destroy(sender);
+        err_set(err, ERR_KIND_INTERNAL, "libcurl %s cannot be set up as needed",
+                curl_version_info(CURLVERSION_NOW)->version);
+        return NULL;
+    }
+    return sender;
+}
+
+void sender_destroy(struct sender *sender)
+{
+    if (sender == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < sender->worker_count; i++) {
+        struct sender_worker *worker = &sender->workers[i];
+        if (worker->busy) {
+            sender_give_back(worker);
+        }
+        curl_easy_cleanup(worker->easy);
+        buf_free(&worker->url);
+        buf_free(&worker->body);
+    }
+    curl_multi_cleanup(sender->multi);
+    sender_headers_release(sender->headers);
+    loop_watch_close(sender->watch);
+    loop_timer_close(sender->timer);
+    close(sender->epoll_fd);
+    free(sender->merchant_key);
+    free(sender->url_head);
+    free(sender->url_tail);
+    free(sender->workers);
+    free(sender->idle);
+    free(sender);
+    curl_global_cleanup();
+}
+
+size_t sender_free_workers(const struct sender *sender)
+{
+    return sender->idle_count;
+}
+
+size_t sender_in_flight(const struct sender *sender)
+{
+    return sender->worker_count - sender->idle_count;
+}
+
+void sender_submit(struct sender *sender, struct str customer_id, struct str body,
+                   int64_t not_after_ns, sender_done_fn done, void *ctx)
+{
+    assert(sender->idle_count > 0 && sender->headers != NULL);
+    struct sender_worker *worker = sender->idle[--sender->idle_count];
+    worker->busy = true;
+    worker->requests = 0;
+    worker->past_lease = false;
+    worker->started_ns = clock_now_ns();
+    worker->not_after_ns = not_after_ns;
+    worker->done = done;
+    worker->ctx = ctx;
+    worker->headers = sender->headers;
+    worker->headers->users++;
+    answer_init(&worker->answer);
+    buf_reset(&worker->body);
+    buf_reset(&worker->url);
+    bool ok =
+        buf_printf(&worker->url, "%s%.*s%s", sender->url_head, STR_ARG(customer_id),
+                   sender->url_tail) &&
+        curl_easy_setopt(worker->easy, CURLOPT_URL, worker->url.data) == CURLE_OK &&
+        curl_easy_setopt(worker->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len) ==
+            CURLE_OK &&
+        curl_easy_setopt(worker->easy, CURLOPT_POSTFIELDS, body.ptr) == CURLE_OK &&
+        curl_easy_setopt(worker->easy, CURLOPT_HTTPHEADER, worker->headers->list) == CURLE_OK &&
+        curl_multi_add_handle(sender->multi, worker->easy) == CURLM_OK;
+    // Only running out of memory can stop these; the queue is durable, so the process may end.
+    if (!ok) {
+        abort();
+    }
+}

@@ -1,0 +1,15 @@
+// What the service manager is told (sd_notify). Nothing happens where there is none.
+#ifndef IO_SERVICE_H
+#define IO_SERVICE_H
+
+#include <stdbool.h>
+
+void service_ready(void);
+void service_reloading(void);
+void service_stopping(void);
+void service_status(const char *text); // shown by `systemctl status`
+
+// Whether standard error goes to the journal, which reads priorities from "<N>" prefixes.
+bool service_has_journal(void);
+
+#endif

@@ -1,0 +1,91 @@
+"""With a million rows in the outbox every statement of the daemon still goes by an index.
+
+The plans are those that Postgres really used, from auto_explain in its log."""
+
+import json
+import re
+
+import pytest
+
+import harness
+
+pytestmark = pytest.mark.slow
+
+ROWS = 1_000_000
+AUTO_EXPLAIN = (
+    "session_preload_libraries=auto_explain", "auto_explain.log_min_duration=0",
+    "auto_explain.log_analyze=on", "auto_explain.log_timing=off", "auto_explain.log_format=json",
+    "auto_explain.log_parameter_max_length=0", "log_line_prefix=%u %d|", "max_wal_size=4GB",
+)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    cluster = harness.Cluster(*AUTO_EXPLAIN)
+    try:
+        cluster.start()
+        cluster.make_template()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+def fill(db, status, pending):
+    """A million rows, of which `pending` are still to be sent."""
+    db.execute("SET session_replication_role = replica; SET auto_explain.log_min_duration = -1")
+    db.execute(
+        "INSERT INTO imprint_sync.outbox (customer_id, payload, status, settled_at)"
+        " SELECT 'c' || n, jsonb_build_object('email', 'c' || n || '@example.com'),"
+        "        CASE WHEN n <= %s THEN 'pending' ELSE %s END,"
+        "        CASE WHEN n <= %s OR %s = 'pending' THEN NULL ELSE now() END"
+        "   FROM generate_series(1, %s) AS n", pending, status, pending, status, ROWS)
+
+
+def plans(cluster, db):
+    """The plans of the daemon's statements in this database."""
+    text = cluster.log_file.read_text(errors="replace")
+    pattern = rf"^sync_daemon {db.name}\|LOG:  duration: [\d.]+ ms  plan:\n((?:\t.*\n)+)"
+    for match in re.finditer(pattern, text, re.M):
+        yield json.loads(match[1].replace("\n\t", "\n").lstrip("\t"))
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("status, pending, analyze", [
+    ("pending", ROWS, True), ("pending", ROWS, False), ("done", 2000, True), ("dead", 2000, True),
+])
+def test_every_statement_uses_an_index(cluster, db, sandbox, config, daemon, status, pending, analyze):
+    config.change({"delivery": {"rate": "500/s", "burst": 50}, "log": {"level": "info"}})
+    fill(db, status, pending)
+    if analyze:
+        db.execute("VACUUM ANALYZE imprint_sync.outbox")
+    daemon.start()
+    harness.wait_until(lambda: len(sandbox.journal()) >= 1500, "it is at work")
+    # Application rows and thin rows for a fold and a source lookup among all these.
+    db.execute("INSERT INTO crm.customers (id, imprint_customer_id, currency)"
+               " SELECT n, gen_random_uuid(), 'USD' FROM generate_series(1, 50) AS n")
+    db.execute("INSERT INTO imprint_sync.outbox (customer_id) SELECT imprint_customer_id::text"
+               " FROM crm.customers")
+    harness.wait_until(lambda: len(daemon.events("stats")) >= 4, "stats were counted")
+    assert daemon.stop() == 0
+
+    polls = 0
+    for entry in plans(cluster, db):
+        every = list(nodes(entry["Plan"]))
+        scans = [n for n in every if n.get("Relation Name") == "outbox"]
+        text = entry["Query Text"][:300]
+        assert not [n for n in scans if n["Node Type"] == "Seq Scan"], text
+        used = {n.get("Index Name") for n in every}
+        polls += "outbox_pending" in used
+        for node in every:
+            rows = node.get("Actual Rows", 0) * node.get("Actual Loops", 1)
+            assert node["Node Type"] not in ("Sort", "Incremental Sort") or rows <= 20_000, (rows, text)
+            # Counting is exact up to 100,000 rows; nothing else reads so many.
+            assert rows <= 100_001, (node["Node Type"], rows, text)
+            if "FOR UPDATE" not in text and "count(" not in text:
+                assert rows <= 20_000, (node["Node Type"], rows, text)
+    assert polls >= 5, "the polls were not in the log"
