@@ -25,6 +25,8 @@ struct check {
     struct outbox_hello hello;
     int exit_code;
     size_t lines;
+    size_t failed;
+    char first_failure[600];
     // Of the request under way:
     bool answered;
     struct verdict verdict;
@@ -62,8 +64,10 @@ static void check_say(struct check *check, enum check_level level, const char *w
 static void check_fail(struct check *check, const char *what, const char *text, int exit_code)
 {
     check_say(check, CHECK_LEVEL_FAILED, what, text);
+    check->failed++;
     if (check->exit_code == EX_OK) {
         check->exit_code = exit_code;
+        snprintf(check->first_failure, sizeof check->first_failure, "%s: %s", what, text);
     }
 }
 
@@ -104,8 +108,29 @@ static void check_source(struct check *check)
         check_say(check, CHECK_LEVEL_WARNING, "source",
                   "none is configured: rows without a payload will be held");
     } else {
-        check_fail(check, "source", reason, EX_CONFIG);
+        char text[400];
+        snprintf(text, sizeof text, "%.150s: %s", check->config->source.relation, reason);
+        check_fail(check, "source", text, EX_CONFIG);
     }
+}
+
+static void check_on_scanned(void *ctx, const struct pgconn_failure *failure, const char *relation)
+{
+    struct check *check = ctx;
+    char text[400];
+    if (failure != NULL) {
+        snprintf(text, sizeof text, "the source cannot be read: %s", failure->text);
+        check_fail(check, "source", text, EX_CONFIG);
+    } else if (relation != NULL) {
+        snprintf(text, sizeof text,
+                 "reading one customer scans all of table %.64s: it needs an index, for the key "
+                 "column CREATE INDEX ON %.64s (%.64s)",
+                 relation, check->config->source.relation, check->config->source.customer_id);
+        check_fail(check, "index", text, EX_CONFIG);
+    } else {
+        check_say(check, CHECK_LEVEL_OK, "index", "one customer is read by an index");
+    }
+    session_wake(check->session);
 }
 
 static void check_read_missing(void *ctx, const struct pgrows *rows)
@@ -177,9 +202,15 @@ static bool check_queries(struct check *check, struct err *err)
         return false;
     }
     const char *const relation[] = {check->config->source.relation};
-    return check->hello.source != OUTBOX_SOURCE_READY ||
-           session_query(check->session, check_columns_sql, relation, 1, check_read_columns, check,
-                         err);
+    size_t failed = check->failed;
+    if (check->hello.source != OUTBOX_SOURCE_READY ||
+        !session_query(check->session, check_columns_sql, relation, 1, check_read_columns, check,
+                       err) ||
+        check->failed > failed) {
+        return err->kind == ERR_KIND_NONE;
+    }
+    outbox_find_scan(session_outbox(check->session), check_on_scanned, check);
+    return session_wait(check->session, err);
 }
 
 static void check_notify(struct check *check)
@@ -324,6 +355,11 @@ int check_run(const struct options *options)
     }
     if (options->json) {
         puts("\n]");
+    }
+    if (check.failed > 0) {
+        fflush(stdout);
+        fprintf(stderr, "imprint-sync: check: %zu failed; first %s\n", check.failed,
+                check.first_failure);
     }
     session_close(check.session);
     config_destroy(check.config);

@@ -34,15 +34,15 @@ static const struct {
     const char *argument; // NULL: takes none
     const char *help;
 } commands_options[] = {
-    {"config", OPTION_CONFIG, "FILE", "the configuration (" COMMANDS_CONFIG ")"},
+    {"config", OPTION_CONFIG, "FILE", "the configuration; without it\n" COMMANDS_CONFIG},
     {"help", OPTION_HELP, NULL, "this text"},
     {"once", OPTION_ONCE, NULL, "deliver what is due, then exit"},
-    {"print", OPTION_PRINT, NULL, "print instead: the SQL, or the configuration in effect"},
+    {"print", OPTION_PRINT, NULL, "print instead: the SQL, or the configuration"},
     {"print-defaults", OPTION_PRINT_DEFAULTS, NULL, "print every key with its default"},
     {"offline", OPTION_OFFLINE, NULL, "check the files only"},
-    {"api", OPTION_API, NULL, "also try the API key, with an update of no customer"},
+    {"api", OPTION_API, NULL, "also try the key, with an update of no customer"},
     {"json", OPTION_JSON, NULL, "print JSON"},
-    {"explain", OPTION_EXPLAIN, NULL, "say for each field which column and type made it"},
+    {"explain", OPTION_EXPLAIN, NULL, "say which column and type made each field"},
     {"customer", OPTION_CUSTOMER, "ID", "render the source row of this customer"},
     {"row", OPTION_ROW, "ID", "render this row of the outbox"},
 };
@@ -71,14 +71,14 @@ static const struct command commands[] = {
      {OPTION_ONCE}},
     {"render",
      "show the request that a row would become, without sending it",
-     "Without --customer or --row it reads one row as a JSON object from standard input.\n"
+     "Without --customer or --row it reads one row, a JSON object, from standard input.\n"
      "Exit code 65 when the row cannot be sent; every reason is named.\n",
      render_run,
      {OPTION_CUSTOMER, OPTION_ROW, OPTION_EXPLAIN}},
     {"check",
      "check configuration, database and, with --api, the API key",
-     "Prints a line for each thing looked at. Exit code 78 when something must be mended,\n"
-     "69 when database or API cannot be reached.\n",
+     "Prints a line for each thing looked at. Exit code 78 when something must be\n"
+     "mended, 69 when database or API cannot be reached.\n",
      check_run,
      {OPTION_OFFLINE, OPTION_API, OPTION_JSON, OPTION_PRINT, OPTION_PRINT_DEFAULTS}},
     {"migrate",
@@ -134,7 +134,13 @@ static void command_help(const struct command *command, FILE *out)
                                         : "    ",
                  commands_options[i].name, argument == NULL ? "" : " ",
                  argument == NULL ? "" : argument);
-        fprintf(out, "  %-24s %s\n", name, commands_options[i].help);
+        struct str line;
+        struct str rest = str_of(commands_options[i].help);
+        str_split(rest, '\n', &line, &rest);
+        fprintf(out, "  %-24s %.*s\n", name, STR_ARG(line));
+        if (rest.len > 0) {
+            fprintf(out, "  %-24s %.*s\n", "", STR_ARG(rest));
+        }
     }
 }
 

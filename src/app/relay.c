@@ -15,7 +15,7 @@
 
 enum {
     RELAY_SETTLE_MAX = 500, // updates in one settle
-    RELAY_CANDIDATES = 16,  // to choose a probe from
+    RELAY_CANDIDATES = 64,  // to choose a probe from: more than the pool remembers as tried
     RELAY_UNTOUCHED = 64,   // remembered, to be charged perhaps
 };
 
@@ -23,6 +23,8 @@ enum {
 #define RELAY_AHEAD_S 2
 // A settle that failed for no fault of its own.
 #define RELAY_SETTLE_PAUSE_NS (200 * CLOCK_NS_PER_MS)
+// Between two looks for another probe.
+#define RELAY_CANDIDATES_NS CLOCK_NS_PER_SEC
 // How often to look again where nothing says when something changes.
 #define RELAY_LOOK_NS (10 * CLOCK_NS_PER_MS)
 
@@ -52,6 +54,7 @@ struct relay {
     bool settle_without_texts;
     int64_t settle_after_ns;
     int64_t settle_began_ns;
+    int64_t candidates_after_ns; // while the pool is closed
 
     struct relay_untouched untouched[RELAY_UNTOUCHED];
     size_t untouched_next;
@@ -386,11 +389,25 @@ static struct update *relay_choose(struct relay *relay, int64_t now)
     return best;
 }
 
+// None of those in memory may be the probe: others may have come meanwhile.
+static void relay_give_up_candidates(struct relay *relay, int64_t now)
+{
+    if (pool_state(relay->pool) != POOL_STATE_OPEN &&
+        updates_first(relay->updates, UPDATE_STATE_QUEUED) != NULL) {
+        relay_drop_queued(relay, -1);
+        relay->candidates_after_ns = now + RELAY_CANDIDATES_NS;
+    }
+}
+
 static void relay_start(struct relay *relay, int64_t now)
 {
     while (relay_may_begin(relay, now) && gate_wait_ns(relay->gate, now) == 0) {
         struct update *update = relay_choose(relay, now);
-        if (update == NULL || !gate_take(relay->gate, now)) {
+        if (update == NULL) {
+            relay_give_up_candidates(relay, now);
+            return;
+        }
+        if (!gate_take(relay->gate, now)) {
             return;
         }
         relay_begin(relay, update, now);
@@ -516,8 +533,8 @@ static int64_t relay_room(struct relay *relay, int64_t now)
         return 0;
     }
     if (pool_state(relay->pool) != POOL_STATE_OPEN) {
-        bool probe = pool_next_ns(relay->pool, now) <= now &&
-                     updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT) == 0;
+        bool probe = pool_concurrency(relay->pool, config->delivery.workers, now) > 0 &&
+                     now >= relay->candidates_after_ns;
         return probe && queued == 0 ? RELAY_CANDIDATES : 0;
     }
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
@@ -547,6 +564,9 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
     }
     if (relay_room(relay, now) > 0 && lease_held(relay->parts.lease) > 0) {
         at_ns = relay_earlier(at_ns, refill_next_ns(relay->refill));
+    }
+    if (relay->candidates_after_ns > now) {
+        at_ns = relay_earlier(at_ns, relay->candidates_after_ns);
     }
     if (relay->settle_after_ns > now) {
         at_ns = relay_earlier(at_ns, relay->settle_after_ns);

@@ -36,6 +36,7 @@ struct render {
     bool found;
     bool thin;
     int64_t source_count;
+    int64_t row_id; // --row
 };
 
 // ---- where the row comes from --------------------------------------------------------------
@@ -116,12 +117,22 @@ static bool render_read_source(struct render *render, const char *customer_id, s
     return true;
 }
 
+// What can be wrong before anything is read.
+static bool render_check_options(struct render *render, struct err *err)
+{
+    const struct options *options = render->options;
+    if (options->customer != NULL && options->row != NULL) {
+        return err_set(err, ERR_KIND_USAGE, "--customer and --row: one of them");
+    }
+    if (options->row != NULL && !str_to_int64(str_of(options->row), &render->row_id)) {
+        return err_set(err, ERR_KIND_USAGE, "--row: %s is no row number", options->row);
+    }
+    return true;
+}
+
 static bool render_read_row(struct render *render, struct err *err)
 {
-    int64_t id = 0;
-    if (!str_to_int64(str_of(render->options->row), &id)) {
-        return err_set(err, ERR_KIND_USAGE, "--row: %s is no row number", render->options->row);
-    }
+    int64_t id = render->row_id;
     outbox_find_row(session_outbox(render->session), id, render_on_found, render);
     if (!render_wait(render, err)) {
         return false;
@@ -138,9 +149,6 @@ static bool render_read_row(struct render *render, struct err *err)
 static bool render_read(struct render *render, struct err *err)
 {
     const struct options *options = render->options;
-    if (options->customer != NULL && options->row != NULL) {
-        return err_set(err, ERR_KIND_USAGE, "--customer and --row: one of them");
-    }
     if (options->customer == NULL && options->row == NULL) {
         return render_read_input(render, err);
     }
@@ -220,7 +228,12 @@ static bool render_map(struct render *render, struct err *err)
 int render_run(const struct options *options)
 {
     struct err err = {.kind = ERR_KIND_NONE};
-    struct render render = {.options = options, .config = settings_load(options->config_path)};
+    struct render render = {.options = options};
+    if (!render_check_options(&render, &err)) {
+        fprintf(stderr, "imprint-sync: render: %s\n", err.text);
+        return EX_USAGE;
+    }
+    render.config = settings_load(options->config_path);
     if (render.config == NULL) {
         return EX_CONFIG;
     }

@@ -468,7 +468,7 @@ const char *codes_us_state(struct str text)
 // Is this what a locale's name may have behind its language: "_US.UTF-8", "-Hant-TW", "@latin"?
 static bool is_locale_suffix(struct str text)
 {
-    bool separator = true; // one must be followed by something
+    bool separator = false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         bool part = is_letter(c) || str_is_digit(c);
@@ -480,7 +480,7 @@ static bool is_locale_suffix(struct str text)
         }
         separator = !part;
     }
-    return text.len == 0 || !separator;
+    return !separator;
 }
 
 const char *codes_language(struct str text)

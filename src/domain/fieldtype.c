@@ -62,15 +62,6 @@ static const char *read_trimmed(const struct fieldtype_input *input, struct str 
     return reason;
 }
 
-// A string only, trimmed: `reason` for values of another kind.
-static const char *read_string(const struct fieldtype_input *input, const char *reason,
-                               struct str *text)
-{
-    bool other =
-        input->value.kind == JSONTEXT_KIND_NUMBER || input->value.kind == JSONTEXT_KIND_BOOLEAN;
-    return other ? reason : read_trimmed(input, text);
-}
-
 // ---- writing the result ----
 
 static const char *write_string(const struct fieldtype_input *input, struct str text,
@@ -193,7 +184,7 @@ static const char *convert_email(const struct fieldtype_input *input, struct buf
     struct str text;
     struct str local;
     struct str domain;
-    const char *reason = read_string(input, reason_email, &text);
+    const char *reason = read_trimmed(input, &text);
     if (reason != NULL) {
         return reason;
     }
@@ -233,7 +224,7 @@ static const char *convert_language(const struct fieldtype_input *input, struct 
 {
     static const char not_a_language[] = "is not an ISO 639-1 language";
     struct str text;
-    const char *reason = read_string(input, not_a_language, &text);
+    const char *reason = read_trimmed(input, &text);
     return reason != NULL ? reason : write_code(input, codes_language(text), not_a_language, out);
 }
 
@@ -241,7 +232,7 @@ static const char *convert_country(const struct fieldtype_input *input, struct b
 {
     static const char not_a_country[] = "is not an ISO 3166-1 country";
     struct str text;
-    const char *reason = read_string(input, not_a_country, &text);
+    const char *reason = read_trimmed(input, &text);
     return reason != NULL ? reason : write_code(input, codes_country(text), not_a_country, out);
 }
 
@@ -249,7 +240,7 @@ static const char *convert_us_state(const struct fieldtype_input *input, struct 
 {
     static const char not_a_state[] = "is not a state of the United States";
     struct str text;
-    const char *reason = read_string(input, not_a_state, &text);
+    const char *reason = read_trimmed(input, &text);
     return reason != NULL ? reason : write_code(input, codes_us_state(text), not_a_state, out);
 }
 
@@ -257,7 +248,7 @@ static const char *convert_currency(const struct fieldtype_input *input, struct 
 {
     static const char not_a_currency[] = "is not an ISO 4217 currency in use";
     struct str text;
-    const char *reason = read_string(input, not_a_currency, &text);
+    const char *reason = read_trimmed(input, &text);
     if (reason != NULL) {
         return reason;
     }
@@ -297,7 +288,7 @@ static const char *read_instant(const struct fieldtype_input *input, int64_t *in
 {
     static const char not_a_timestamp[] = "is not a timestamp";
     struct str text;
-    const char *reason = read_string(input, not_a_timestamp, &text);
+    const char *reason = read_trimmed(input, &text);
     if (reason != NULL) {
         return reason;
     }

@@ -8,8 +8,8 @@ enum {
     DIGITS_MIN_TINY = 7, // three of the calling code, four of the number
     DIGITS_ABROAD = 10,  // fewest behind "00" or "011" to be taken for an international number
     DIGITS_NANP = 11,    // with the 1
-    // Room for a prefix and a number; what is longer is no number anyway.
-    DIGITS_ROOM = DIGITS_MAX + 3,
+    // One more than the longest prefix and a number: the rest is cut, and the length still wrong.
+    DIGITS_ROOM = DIGITS_MAX + 4,
 };
 
 static const char not_a_number[] = "is not a phone number";
@@ -20,7 +20,6 @@ struct digits {
     char at[DIGITS_ROOM];
     size_t len;
     bool plus;
-    bool too_many;
 };
 
 // Length of the punctuation character at the front, 0 when it is none.
@@ -55,9 +54,7 @@ static size_t punctuation(struct str rest)
 
 static void add_digit(struct digits *digits, char c)
 {
-    if (digits->len == DIGITS_ROOM) {
-        digits->too_many = true;
-    } else {
+    if (digits->len < DIGITS_ROOM) {
         digits->at[digits->len++] = c;
     }
 }
@@ -182,9 +179,6 @@ const char *phone_to_e164(struct str text, struct str calling_code, char out[PHO
     struct digits digits;
     if (!collect(text, &digits)) {
         return not_a_number;
-    }
-    if (digits.too_many) {
-        return wrong_length;
     }
     calling_code = calling_code.len == 0 ? STR("1") : calling_code;
     apply_exit_code(&digits, str_equal(calling_code, STR("1")));

@@ -161,6 +161,12 @@ void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_f
                         void *ctx);
 void outbox_find_row(struct outbox *outbox, int64_t id, outbox_found_fn done, void *ctx);
 
+// The relation that reading one customer from the source would scan as a whole, for want of an
+// index; NULL when there is none such.
+typedef void (*outbox_scanned_fn)(void *ctx, const struct pgconn_failure *failure,
+                                  const char *relation);
+void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx);
+
 // ---- settle: what became of them ---------------------------------------------------------------
 
 struct outbox_settled {

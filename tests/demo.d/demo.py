@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 import unicodedata
 import urllib.request
 
@@ -74,7 +75,7 @@ class Demo:
                 "DELETE FROM crm.orders WHERE customer_id = 103",
                 "UPDATE crm.customers SET imprint_customer_id = NULL WHERE id = 104",
                 "INSERT INTO crm.orders (customer_id, amount)"
-                " SELECT 1 + n % 1000, 10 + n FROM generate_series(1, 2000) AS n",
+                " SELECT 2 + n % 999, 10 + n FROM generate_series(1, 2000) AS n",
             ):
                 cursor.execute(statement)
 
@@ -135,7 +136,7 @@ class Demo:
                            " count(*) FILTER (WHERE status = 'dead') FROM imprint_sync.outbox")
             total, done, dead = cursor.fetchone()
         rows += [["outbox rows", total], ["  done", done], ["  dead", dead]]
-        table("What was sent", ["", "count"], rows)
+        table("What was sent", ["", "number"], rows)
 
     def report_example(self):
         with self.connect() as connection:
@@ -143,13 +144,16 @@ class Demo:
                               " crm.imprint_customers v WHERE crm_id = 1")[0]["row"]
         sent = [e for e in self.journal() if e["customer"].lower() == self.imprint_id[1]][-1]["body"]
         mapping = (pathlib.Path(__file__).parent / "mapping.yaml").read_text()
-        rows = []
+        rows, parent = [], ""
         for target, value in flatten(sent):
-            leaf = target.rpartition(".")[2]
+            above, _, leaf = target.rpartition(".")
+            if above and above != parent:
+                rows.append(["", "", above, ""])
+            parent = above
             column = re.search(rf"^ +{leaf}: +(?:\{{from: )?([\w.]+)", mapping, re.M).group(1)
-            rows.append([column, value_at(row, column), target, value])
+            rows.append([column, str(value_at(row, column)), "  " * bool(above) + leaf, str(value)])
         table("One update, before and after the mapping", ["column", "row", "field", "sent"],
-              rows, [15, 21, 35, 22])
+              rows, [14, 17, 24, 20])
 
     def report_dead(self):
         with self.connect() as connection:
@@ -162,7 +166,7 @@ class Demo:
         last = [line for line in log.splitlines() if re.match(r"\S+ \w+ stats ", line)][-1]
         fields = re.findall(r"(\w+)=(\S+)", last)
         cells = [f"{k}={v}" for k, v in fields]
-        print("\nThe last stats line of the log\n" + "\u2500" * WIDTH)
+        heading("The last stats line of the log")
         columns = 4
         for start in range(0, len(cells), columns):
             print(" ".join(f"{c:<19}" for c in cells[start:start + columns]).rstrip())
@@ -204,18 +208,29 @@ def fit(value, width):
     if width_of(text) > width:
         while width_of(text) > width - 1:
             text = text[:-1]
-        text += "\u2026"
+        text += "…"
     pad = " " * (width - width_of(text))
     return pad + text if isinstance(value, int) else text + pad
 
 
+def heading(title):
+    print(f"\n{title}\n" + "─" * WIDTH)
+
+
 def table(title, heads, rows, widths=None):
+    """Numbers to the right; a last column that is too wide goes on in the next line."""
+    gap = " " if widths else "  "
     if widths is None:
         widths = [max(width_of(str(r[i])) for r in [heads, *rows]) for i in range(len(heads))]
-        widths[-1] = min(widths[-1], WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
-    print(f"\n{title}\n" + "\u2500" * WIDTH)
-    for row in ([heads] if any(heads) else []) + rows:
-        print("  ".join(fit(v, w) for v, w in zip(row, widths)).rstrip())
+        widths[-1] = min(widths[-1], WIDTH - sum(widths[:-1]) - len(gap) * (len(widths) - 1))
+    heading(title)
+    indent = " " * (sum(widths[:-1]) + len(gap) * (len(widths) - 1))
+    for row in [heads, *rows]:
+        first, *more = [row[-1]] if isinstance(row[-1], int) or gap == " " else (
+            textwrap.wrap(row[-1], widths[-1]) or [""])
+        print(gap.join(fit(v, w) for v, w in zip([*row[:-1], first], widths)).rstrip())
+        for line in more:
+            print(indent + line)
 
 
 if __name__ == "__main__":

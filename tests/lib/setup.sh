@@ -12,7 +12,7 @@
 #   step TEXT; step_done          a headline with the time it took
 #   fail TEXT [LOG]               shows the end of the log and exits with 1
 
-export LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8 PAGER=cat PSQL_PAGER=cat
 : "${top:?}"
 
 # --- Packages -------------------------------------------------------------------------------
@@ -289,8 +289,8 @@ sandbox_ready_or_died() {
 # shellcheck disable=SC2034  # sandbox_url is for the caller
 setup_sandbox() {
     rm -f "$work/sandbox.port"
-    setup_spawn sandbox "$(built release imprint-sandbox)" --port 0 "$work/sandbox.port" \
-        --die-with-parent "$@"
+    setup_spawn sandbox "$(built release imprint-sandbox)" --port 0 \
+        --port-file "$work/sandbox.port" --die-with-parent "$@"
     wait_for 30 sandbox_ready_or_died || fail "the sandbox did not start" "$work/sandbox.log"
     kill -0 "$spawned" 2>/dev/null || fail "the sandbox did not start" "$work/sandbox.log"
     sandbox_url=http://127.0.0.1:$(<"$work/sandbox.port")

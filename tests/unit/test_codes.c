@@ -71,6 +71,18 @@ START_TEST(knows_every_code)
 }
 END_TEST
 
+static const char *unusual_currency(struct str text)
+{
+    const struct codes_currency *currency = codes_currency(text);
+    return currency == NULL || currency->exponent == 2 ? NULL : currency->code;
+}
+
+START_TEST(most_currencies_have_hundredths)
+{
+    ck_assert_uint_eq(count_words(unusual_currency, 3), 17 + 7 + 2);
+}
+END_TEST
+
 START_TEST(knows_the_minor_units)
 {
     static const struct {
@@ -119,6 +131,7 @@ int main(void)
     TCase *tcase = tcase_create("codes");
     tcase_add_test(tcase, finds_as_the_table_says);
     tcase_add_test(tcase, knows_every_code);
+    tcase_add_test(tcase, most_currencies_have_hundredths);
     tcase_add_test(tcase, knows_the_minor_units);
     tcase_add_test(tcase, takes_any_bytes);
     suite_add_tcase(suite, tcase);

@@ -702,6 +702,24 @@ START_TEST(a_row_that_the_configuration_retries_at_429_is_settled_at_once)
 }
 END_TEST
 
+START_TEST(a_probe_that_closes_for_another_reason_takes_the_charge_along)
+{
+    struct verdict settled = throttled(SEC);
+    settled.kind = VERDICT_KIND_RETRY;
+    break_down(0);
+    struct pool_decision decision = probe("x", settled);
+    check_action(&decision, POOL_ACTION_SETTLE);
+    check_state(POOL_STATE_PAUSED);
+    decision = probe("y", accepted());
+    check_no_charge(&decision); // neither customer-4 of the breaker nor x twice
+
+    break_down(10);
+    (void)probe("z", throttled(SEC));
+    decision = probe("y", accepted());
+    check_charge(&decision, "z", POOL_ACTION_RETRY);
+}
+END_TEST
+
 START_TEST(a_limit_used_up_rests_without_an_event)
 {
     struct verdict verdict = accepted();
@@ -1085,6 +1103,7 @@ int main(void)
     tcase_add_test(tests, halves_the_rate_once_when_it_goes_on);
     tcase_add_test(tests, service_unavailable_with_retry_after_pauses_like_a_throttle);
     tcase_add_test(tests, a_row_that_the_configuration_retries_at_429_is_settled_at_once);
+    tcase_add_test(tests, a_probe_that_closes_for_another_reason_takes_the_charge_along);
     tcase_add_test(tests, a_limit_used_up_rests_without_an_event);
     tcase_add_test(tests, another_instances_pause_is_kept_and_cut_at_an_hour);
     tcase_add_test(tests, the_operators_pause_stops_everything_and_ends_by_itself);

@@ -207,6 +207,19 @@ static void append_deep(struct buf *body, const struct deep_shape *shape)
     append_repeated(body, shape->after, 1);
 }
 
+static void check_refused(const struct deep_shape *shape)
+{
+    struct buf body;
+    struct verdict verdict;
+    buf_init(&body, 1 << 20);
+    append_deep(&body, shape);
+    judge(&verdict, 400, buf_peek(&body));
+    ck_assert_int_eq(verdict.cause, VERDICT_CAUSE_URL);
+    judge(&verdict, 200, buf_peek(&body));
+    ck_assert_str_eq(verdict.reason, "not_json");
+    buf_free(&body);
+}
+
 START_TEST(deep_bodies_are_refused_without_recursion)
 {
     static const struct deep_shape shapes[] = {
@@ -215,15 +228,7 @@ START_TEST(deep_bodies_are_refused_without_recursion)
         {"{\"error\":", "{\"a\":", "}", "}"},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        struct buf body;
-        struct verdict verdict;
-        buf_init(&body, 1 << 20);
-        append_deep(&body, &shapes[i]);
-        judge(&verdict, 400, buf_peek(&body));
-        ck_assert(verdict.cause == VERDICT_CAUSE_URL);
-        judge(&verdict, 200, buf_peek(&body));
-        ck_assert_str_eq(verdict.reason, "not_json");
-        buf_free(&body);
+        check_refused(&shapes[i]);
     }
 }
 END_TEST

@@ -162,6 +162,8 @@ START_TEST(follows_the_rules_of_the_footer)
     check_offset(zone, "2025-03-09T03:00:00", -14400);
     check_offset(zone, "2025-11-02T00:59:59", -14400);
     check_offset(zone, "2025-11-02T01:30:00", -18000); // overlap: the offset after it
+    check_offset(zone, "2026-10-31T12:00:00", -14400); // a month that starts with a Sunday
+    check_offset(zone, "2026-11-01T03:00:00", -18000);
     check_offset(zone, "2369-07-01", -14400);
     check_offset(zone, "2370-07-01", -14400); // from here on the 400 years repeat
     check_offset(zone, "9999-07-01", -14400);
@@ -199,6 +201,20 @@ START_TEST(keeps_the_last_change_without_a_footer)
                                                      .footer = "\n\n"});
     check_offset(zone, "1990-07-01", 0);
     check_offset(zone, "9999-07-01", 7200);
+    zone_destroy(zone);
+}
+END_TEST
+
+START_TEST(week_five_is_the_last)
+{
+    struct zone *zone =
+        must_make((struct made_zone){.version = '2', .footer = "\nCET-1CEST,M3.5.0,M10.5.0/3\n"});
+    check_offset(zone, "2025-03-29T12:00:00", 3600); // the fifth Sunday is the 30th
+    check_offset(zone, "2025-03-30T12:00:00", 7200);
+    check_offset(zone, "2025-10-25T12:00:00", 7200); // the fourth is the last
+    check_offset(zone, "2025-10-26T12:00:00", 3600);
+    check_offset(zone, "2026-10-24T12:00:00", 7200); // a fifth would be the 32nd
+    check_offset(zone, "2026-10-25T12:00:00", 3600);
     zone_destroy(zone);
 }
 END_TEST
@@ -267,6 +283,9 @@ START_TEST(refuses_malformed_footers)
         "\nJST-9:60\n",
         "\n<+09-9\n",
         "\nEST5EDT\n",
+        "\nEST5,M3.2.0,M11.1.0\n",
+        "\nEST5EDT+,M3.2.0,M11.1.0\n",
+        "\nEST5EDT4\n",
         "\nEST5EDT,\n",
         "\nEST5EDT,M3.2.0\n",
         "\nEST5EDT,M3.2.0,\n",
@@ -357,6 +376,7 @@ int main(void)
     tcase_add_test(tcase, follows_the_rules_of_the_footer);
     tcase_add_test(tcase, follows_the_footer_only_behind_the_last_change);
     tcase_add_test(tcase, keeps_the_last_change_without_a_footer);
+    tcase_add_test(tcase, week_five_is_the_last);
     tcase_add_test(tcase, reads_every_form_of_footer);
     tcase_add_test(tcase, counts_days_of_leap_years);
     tcase_add_test(tcase, refuses_malformed_footers);
