@@ -71,7 +71,8 @@ static const struct command commands[] = {
      {OPTION_ONCE}},
     {"render",
      "show the request that a row would become, without sending it",
-     "Without --customer or --row it reads one row, a JSON object, from standard input.\n"
+     "Without --customer or --row it reads one row, a JSON object, from standard\n"
+     "input. "
      "Exit code 65 when the row cannot be sent; every reason is named.\n",
      render_run,
      {OPTION_CUSTOMER, OPTION_ROW, OPTION_EXPLAIN}},

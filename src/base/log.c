@@ -143,6 +143,9 @@ bool log_render(struct buf *out, enum log_format format, int64_t wall_ns, enum l
               log_append_time(out, wall_ns) &&
               buf_printf(out, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " %s %s",
                          log_level_name(level), event);
+    if (!ok) {
+        return false;
+    }
     for (size_t i = 0; ok && i < count; i++) {
         size_t before = out->len;
         ok = log_append_field(out, format, &fields[i]) && out->len + 2 <= out->cap;

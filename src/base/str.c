@@ -19,13 +19,15 @@ bool str_equal_nocase(struct str a, struct str b)
 
 bool str_starts(struct str text, struct str prefix)
 {
-    return text.len >= prefix.len && memcmp(text.ptr, prefix.ptr, prefix.len) == 0;
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 bool str_ends(struct str text, struct str suffix)
 {
     return text.len >= suffix.len &&
-           memcmp(text.ptr + text.len - suffix.len, suffix.ptr, suffix.len) == 0;
+           (suffix.len == 0 ||
+            memcmp(text.ptr + text.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 
 static bool str_is_space(char c)

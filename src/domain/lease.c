@@ -50,9 +50,10 @@ static bool lease_has(const int *slots, size_t count, int slot)
     return false;
 }
 
-static void lease_see(struct lease_slot *slot, const struct lease_row *row, int64_t now)
+static void lease_see(struct lease_slot *slot, const struct lease_row *row, struct str self,
+                      int64_t now)
 {
-    bool held = row->holder.len > 0;
+    bool held = row->holder.len > 0 && !str_equal(row->holder, self);
     if (slot->since_ns == INT64_MAX || held != slot->held || row->epoch != slot->seen_epoch ||
         row->renewals != slot->seen_renewals) {
         slot->since_ns = now;
@@ -62,9 +63,19 @@ static void lease_see(struct lease_slot *slot, const struct lease_row *row, int6
     slot->seen_renewals = row->renewals;
 }
 
+// Whether the row shows a taking that is new since the last answer. It need not be this heartbeat's:
+// one whose answer was lost may have done it before, and another may have watched the slot since.
+static bool lease_is_taken(const struct lease *lease, const struct lease_wish *wish,
+                           const struct lease_slot *slot, const struct lease_row *row, int64_t now)
+{
+    return !slot->mine && row->epoch != slot->seen_epoch &&
+           lease_has(wish->take, wish->take_count, row->slot) &&
+           now - lease->answered_ns < lease->lease_ns;
+}
+
 static void lease_apply_row(struct lease *lease, const struct lease_wish *wish,
                             const struct lease_row *row, struct str self, int64_t asked_ns,
-                            struct lease_change *change)
+                            int64_t now, struct lease_change *change)
 {
     struct lease_slot *slot = &lease->slots[row->slot];
     bool ours = str_equal(row->holder, self);
@@ -73,10 +84,10 @@ static void lease_apply_row(struct lease *lease, const struct lease_wish *wish,
         if (lease_has(wish->keep, wish->keep_count, row->slot)) {
             slot->deadline_ns = asked_ns + lease->lease_ns;
         }
-    } else if (!slot->mine && ours && lease_has(wish->take, wish->take_count, row->slot)) {
+    } else if (lease_is_taken(lease, wish, slot, row, now) && ours) {
         slot->mine = true;
         slot->epoch = row->epoch;
-        slot->deadline_ns = asked_ns + lease->lease_ns;
+        slot->deadline_ns = lease->answered_ns + lease->lease_ns;
         change->acquired[change->acquired_count++] = row->slot;
     } else if (slot->mine && lease_has(wish->give, wish->give_count, row->slot)) {
         slot->mine = false;
@@ -94,10 +105,11 @@ void lease_apply(struct lease *lease, const struct lease_wish *wish, const struc
     *change = (struct lease_change){.acquired_count = 0};
     for (size_t i = 0; i < count; i++) {
         if (rows[i].slot >= 0 && rows[i].slot < LEASE_SLOTS) {
-            lease_see(&lease->slots[rows[i].slot], &rows[i], now);
-            lease_apply_row(lease, wish, &rows[i], self, asked_ns, change);
+            lease_apply_row(lease, wish, &rows[i], self, asked_ns, now, change);
+            lease_see(&lease->slots[rows[i].slot], &rows[i], self, now);
         }
     }
+    lease->answered_ns = asked_ns;
 }
 
 void lease_expire(struct lease *lease, int64_t now, struct lease_change *change)

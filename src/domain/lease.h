@@ -4,6 +4,10 @@
 // No two clocks are ever compared. An owner's deadline counts on its own clock from before it
 // asked. A taker may take another's slot only after it has itself seen that slot's renewal counter
 // unchanged for a full lease on its own clock. A slot that was given back is free at once.
+//
+// An answer can be lost: then the database has a slot as ours since some time that we do not know.
+// So the deadline of a slot just taken counts from the last heartbeat that did not yet show the
+// taking, and a slot that is ours in the database alone is taken anew.
 #ifndef DOMAIN_LEASE_H
 #define DOMAIN_LEASE_H
 
@@ -22,7 +26,7 @@ struct lease_slot {
     int64_t deadline_ns; // ours until then, if mine
     int64_t floor_id;    // rows up to this id were there when it was taken
     // As last seen in the database:
-    bool held; // by anybody
+    bool held; // by another
     int64_t seen_epoch;
     int64_t seen_renewals;
     int64_t since_ns; // unchanged since
@@ -30,6 +34,7 @@ struct lease_slot {
 
 struct lease {
     int64_t lease_ns;
+    int64_t answered_ns; // when the last heartbeat that was answered was asked
     struct lease_slot slots[LEASE_SLOTS];
 };
 

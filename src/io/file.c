@@ -58,7 +58,7 @@ bool file_read_secret(const char *path, char **secret, struct err *err)
         err_set(err, ERR_KIND_CONFIG, "cannot read %s: %s", path, strerror(errno));
     } else {
         struct str text = {bytes, (size_t)len};
-        while (text.len > 0 && strchr(" \t\r\n", text.ptr[text.len - 1]) != NULL) {
+        while (text.len > 0 && memchr(" \t\r\n", text.ptr[text.len - 1], 4) != NULL) { // no NUL
             text.len--;
         }
         const char *fault = file_secret_fault(text, (size_t)len);

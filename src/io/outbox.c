@@ -322,6 +322,27 @@ static const char *outbox_fold_sql(const struct outbox *outbox, enum outbox_fold
     return outbox->fold_hold_thin;
 }
 
+char *outbox_upper(const char *key)
+{
+    char *upper = mem_strdup(key);
+    for (char *p = upper; *p != '\0'; p++) {
+        *p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+    }
+    return upper;
+}
+
+static char *outbox_upper_array(const char *const *keys, size_t count)
+{
+    struct pgarray array;
+    pgarray_init(&array);
+    for (size_t i = 0; i < count; i++) {
+        char *upper = outbox_upper(keys[i]);
+        pgarray_add_text(&array, str_of(upper));
+        free(upper);
+    }
+    return pgarray_take(&array);
+}
+
 void outbox_fold(struct outbox *outbox, const char *const *keys, size_t count,
                  enum outbox_fold_mode mode, outbox_folded_fn done, void *ctx)
 {
@@ -332,6 +353,7 @@ void outbox_fold(struct outbox *outbox, const char *const *keys, size_t count,
     pgjob_param(job, outbox_text_array(keys, count));
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
+    pgjob_param(job, outbox_upper_array(keys, count));
     pgconn_submit(outbox->conn, job);
 }
 

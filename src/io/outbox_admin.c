@@ -248,6 +248,18 @@ static void outbox_on_found_row(void *ctx, const struct pgconn_failure *failure,
     free(call);
 }
 
+// As written, in lower and in upper case.
+static void outbox_spellings(struct pgjob *job, const char *customer_id)
+{
+    char *lower = mem_strdup(customer_id);
+    for (char *p = lower; *p != '\0'; p++) {
+        *p = str_lower_char(*p);
+    }
+    pgjob_param_text(job, customer_id);
+    pgjob_param(job, lower);
+    pgjob_param(job, outbox_upper(customer_id));
+}
+
 void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_found_fn done,
                         void *ctx)
 {
@@ -256,7 +268,7 @@ void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_f
     *call = (struct outbox_found_call){.done = done, .ctx = ctx};
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_found_source, call);
     pgjob_statement(job, outbox->find_source);
-    pgjob_param_text(job, customer_id);
+    outbox_spellings(job, customer_id);
     pgconn_submit(outbox->conn, job);
 }
 
@@ -315,7 +327,7 @@ void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx)
     // A small table is scanned although it has an index; with this only one that has none.
     pgjob_statement(job, "SET LOCAL enable_seqscan = off");
     pgjob_statement(job, call->sql);
-    pgjob_param_text(job, "00000000-0000-0000-0000-000000000000");
+    outbox_spellings(job, "00000000-0000-0000-0000-000000000000");
     pgconn_submit(outbox->conn, job);
 }
 

@@ -31,12 +31,15 @@ char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation
                              const char *key_match);
 char *outbox_sql_fold_without(bool thin_rows);
 char *outbox_sql_settle(bool delete_done);
-// The source row of one customer ($1), by itself.
+// The source row of one customer ($1; $2 and $3 in lower and upper case), by itself.
 char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);
 
 // The look-up in the source by the key column's own type; NULL when that cannot hold an id.
 char *outbox_sql_key_match(const char *column, const char *type_name, const char *type_category);
+
+// ASCII upper case; the caller frees it.
+char *outbox_upper(const char *key);
 
 // `name` as a quoted SQL identifier; the caller frees it.
 char *outbox_sql_identifier(const char *name);

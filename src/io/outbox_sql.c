@@ -48,10 +48,10 @@ char *outbox_sql_key_match(const char *column, const char *type_name, const char
                                    " THEN c.key::pg_catalog.int8 END",
                                    name));
     } else if (strcmp(type_category, "S") == 0) {
-        // As written, then upper, then lower: lower() around the column would scan the table.
-        outbox_sql_must(buf_printf(
-            &out, "s.%s = ANY (ARRAY[c.spelling, upper(c.key COLLATE \"C\"), c.key]::%s[])", name,
-            type_name));
+        // As written, then upper, then lower: lower() around the column would scan the table, and
+        // so would any COLLATE in here, which would not be the index's.
+        outbox_sql_must(buf_printf(&out, "s.%s = ANY (ARRAY[c.spelling, c.upper, c.key]::%s[])",
+                                   name, type_name));
     }
     free(name);
     if (out.len == 0) {
@@ -76,9 +76,10 @@ static const char outbox_fold_rows[] =
     // first row. Sizes are summed before any payload is fetched: a customer may have 1,000 rows of
     // 1 MiB. Small payloads are not compressed, so their stored size will do.
     "WITH k AS MATERIALIZED ("
-    " SELECT u.key, u.ord FROM unnest($1::text[]) WITH ORDINALITY AS u (key, ord)"
+    " SELECT u.key, u.upper, u.ord FROM unnest($1::text[], $4::text[]) WITH ORDINALITY"
+    "  AS u (key, upper, ord)"
     "), r AS MATERIALIZED ("
-    " SELECT k.ord, k.key, o.* FROM k CROSS JOIN LATERAL ("
+    " SELECT k.ord, k.key, k.upper, o.* FROM k CROSS JOIN LATERAL ("
     "  SELECT o.id, o.customer_id, o.slot, o.attempts, o.due_at, o.created_at, o.priority,"
     "   o.payload, CASE WHEN o.payload IS NULL THEN 0"
     "    WHEN pg_column_size(o.payload) < 2000 THEN pg_column_size(o.payload)"
@@ -95,10 +96,11 @@ static const char outbox_fold_rows[] =
     "  FROM r) AS r"
     " WHERE NOT r.later AND r.bytes_before < 8388608"
     "), c AS MATERIALIZED ("
-    " SELECT f.ord, f.key, bool_or(f.payload IS NULL) AS thin, min(f.priority) AS priority,"
+    " SELECT f.ord, f.key, f.upper, bool_or(f.payload IS NULL) AS thin, min(f.priority) AS "
+    "priority,"
     "  min(f.created_at) AS created_at, (array_agg(f.customer_id ORDER BY f.id DESC))[1] AS "
     "spelling"
-    " FROM f GROUP BY f.ord, f.key"
+    " FROM f GROUP BY f.ord, f.key, f.upper"
     ")";
 
 static const char outbox_fold_result[] =
@@ -152,7 +154,7 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
     outbox_sql_must(buf_append_str(
-        &out, STR("WITH c AS (SELECT $1::text AS spelling, lower($1 COLLATE \"C\") AS key)"
+        &out, STR("WITH c AS (SELECT $1::text AS spelling, $2::text AS key, $3::text AS upper)"
                   " SELECT count(*), (array_agg(to_jsonb(w)::text))[1]"
                   " FROM c CROSS JOIN LATERAL (SELECT ")));
     outbox_sql_columns(&out, mapping);

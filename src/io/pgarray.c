@@ -57,14 +57,16 @@ void pgarray_add_time(struct pgarray *array, int64_t time_us)
                                     time_us == INT64_MIN ? STR("-infinity") : STR("infinity")));
         return;
     }
-    time_t seconds = time_us / 1000000 - (time_us % 1000000 < 0);
+    int64_t micros = time_us % 1000000;
+    time_t seconds = time_us / 1000000 - (micros < 0);
+    micros += micros < 0 ? 1000000 : 0;
     struct tm tm;
     char text[64];
     gmtime_r(&seconds, &tm);
     size_t len = strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
     pgarray_separate(array);
     pgarray_must(buf_printf(&array->text, "\"%.*s.%06d+00\"", (int)len, text,
-                            (int)(time_us - (int64_t)seconds * 1000000)));
+                            (int)micros));
 }
 
 char *pgarray_take(struct pgarray *array)

@@ -531,7 +531,9 @@ static void pgconn_take_result(struct pgjob *job, PGresult *result)
         job->failure = pgconn_failure_of(result, job->simple != NULL);
     }
     bool rows = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-    if (rows && index >= 0 && index < PGJOB_STATEMENTS) {
+    // COMMIT's own result is nobody's.
+    bool wanted = index >= 0 && index < (job->simple != NULL ? 1 : job->statement_count);
+    if (rows && wanted) {
         PQclear(job->results[index]);
         job->results[index] = result;
         return;

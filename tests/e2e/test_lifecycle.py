@@ -168,7 +168,7 @@ def test_a_new_key_is_read_from_the_file(db, sandbox, config, daemon):
 
 def test_stopping_and_continuing_the_process(db, sandbox, config, daemon):
     """SIGSTOP for longer than the timeout, as a suspended machine: nothing is lost."""
-    config.change({"outbox": {"lease": "6s"}, "imprint": {"timeout": "1s"},
+    config.change({"outbox": {"lease": "6s"}, "imprint": {"timeout": "1s", "connect_timeout": "1s"},
                    "delivery": {"rate": "100/s", "burst": 10}})
     sandbox.faults("delay=30")
     add_many(db, 150)

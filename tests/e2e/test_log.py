@@ -65,7 +65,7 @@ def test_levels_are_kept(db, sandbox, config, daemon):
 
 def test_nothing_of_a_customer_in_a_debug_log_of_failures(db, sandbox, config, daemon):
     """Answers that quote the customer's data, values that cannot be mapped, failures in SQL."""
-    config.change({"imprint": {"timeout": "1s"}, "retry": {"base": "10ms", "cap": "50ms"}})
+    config.change({"imprint": {"timeout": "1s", "connect_timeout": "1s"}, "retry": {"base": "10ms", "cap": "50ms"}})
     values = ["jane.secret@example.com", "Zephyrine", "+14155550123", "O'Secretive", "Hidden Lane 5"]
     row = {"email": values[0], "first_name": values[1], "mobile": values[2], "last_name": values[3],
            "address": {"line1": values[4]}}

@@ -53,7 +53,7 @@ def test_concurrent_writers_end_with_the_newest_state(db, sandbox, config, daemo
     db.execute("INSERT INTO crm.customers (id, imprint_customer_id, currency)"
                " SELECT n, gen_random_uuid(), 'USD' FROM generate_series(1, 30) AS n")
     sandbox.faults("p=0.3,delay=60", "p=0.05,status=503", "p=0.02,reset")
-    config.change({"imprint": {"timeout": "1s"}})
+    config.change({"imprint": {"timeout": "1s", "connect_timeout": "1s"}})
     daemon.start()
     writers = [threading.Thread(target=write_for_a_while, args=(db, seed, range(1, 31), 5))
                for seed in range(6)]

@@ -133,7 +133,7 @@ def test_an_answer_with_odd_bytes_can_be_stored(db, sandbox, config, daemon):
 
 
 def test_newer_rows_of_a_customer_wait_for_its_retry_and_join(db, sandbox, config, daemon):
-    config.change({"retry": {"base": "2s", "cap": "2s"}, "imprint": {"timeout": "1s"}})
+    config.change({"retry": {"base": "2s", "cap": "2s"}, "imprint": {"timeout": "1s", "connect_timeout": "1s"}})
     victim = new_customer()
     sandbox.faults(f"customer={victim},count=1,status=500")
     daemon.start()

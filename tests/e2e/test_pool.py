@@ -46,7 +46,7 @@ def test_403_for_all_kills_nobody(db, sandbox, config, daemon):
     daemon.start()
     _, ids = add_many(db, 10)
     daemon.wait_event("api.unauthorized")
-    harness.wait_until(lambda: len(sandbox.journal()) >= 12, "it probes")
+    harness.wait_until(lambda: len(sandbox.journal()) >= 4, "it probes")
     sandbox.faults()
     db.wait_drained()
     assert all_done(db, ids)
@@ -87,13 +87,16 @@ def test_429_without_a_time_backs_off(db, sandbox, config, daemon):
 
 
 def test_the_rate_of_the_api_is_obeyed(db, sandbox, config, daemon):
+    """A limit below ours. When others pass after a pause, the customer that met it is charged with an
+    attempt (it might be its own limit), which alone never kills."""
     sandbox.control("PUT", "rate", {"rate": 50, "burst": 5})
     config.change({"delivery": {"rate": "200/s", "burst": 10}})
     daemon.start()
     _, ids = add_many(db, 100)
     db.wait_drained()
     assert all_done(db, ids)
-    assert all(row["attempts"] == 0 for row in db.rows())
+    refused = [entry for entry in sandbox.journal() if entry["status"] == 429]
+    assert sum(row["attempts"] for row in db.rows()) <= len(refused) < 50
 
 
 def test_503_with_retry_after_pauses_as_told(db, sandbox, config, daemon):

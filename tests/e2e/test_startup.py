@@ -129,7 +129,7 @@ BROKEN = [
     ({"mapping": {"e_mail": "email"}}, "email"),
     ({"mapping": {"email": {"from": "email", "as": "emial"}}}, "email"),
     ({"imprint": {"environment": "production"}}, "imprint."),
-    ({"imprint": {"api_key_file": "/nonexistent/key"}}, "/nonexistent/key"),
+    ({"imprint": {"api_key_file": "/nonexistent/key"}}, "imprint.api_key_file"),
     ({"database": {"dsn": "dbname=crm password=hunter2-e2e"}}, "database.dsn"),
     ({"source": {"relation": "crm.no_such_view"}}, "crm.no_such_view"),
     ({"mapping": {"email": "no_such_column"}}, "no_such_column"),
