@@ -37,7 +37,7 @@ static const struct {
     {"config", OPTION_CONFIG, "FILE", "the configuration; without it\n" COMMANDS_CONFIG},
     {"help", OPTION_HELP, NULL, "this text"},
     {"once", OPTION_ONCE, NULL, "deliver what is due, then exit"},
-    {"print", OPTION_PRINT, NULL, "print instead: the SQL, or the configuration"},
+    {"print", OPTION_PRINT, NULL, "print only: the SQL, or the configuration"},
     {"print-defaults", OPTION_PRINT_DEFAULTS, NULL, "print every key with its default"},
     {"offline", OPTION_OFFLINE, NULL, "check the files only"},
     {"api", OPTION_API, NULL, "also try the key, with an update of no customer"},

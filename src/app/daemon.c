@@ -30,7 +30,7 @@
 #define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
 #define DAEMON_PRUNE_NS (60 * CLOCK_NS_PER_SEC)
 #define DAEMON_WATCH_NS (3600 * CLOCK_NS_PER_SEC)
-enum { DAEMON_PRUNE_ROWS = 1000 };
+enum { DAEMON_PRUNE_ROWS = 2000 };
 
 enum daemon_phase {
     DAEMON_PHASE_STARTING, // until database, schema and leases are known to be fine
@@ -70,7 +70,8 @@ struct daemon {
     int64_t stuck_since_ns;
     int64_t next_prune_ns;
     int64_t next_watch_ns;
-    int64_t pruned;
+    int64_t pruned;      // in the present round
+    int64_t prune_place; // and where it has come to
     int64_t watch_error_seen;
     const char *stop_reason;
 };
@@ -339,12 +340,14 @@ static void daemon_on_stats_timer(void *ctx)
                    loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
 }
 
-static void daemon_on_pruned(void *ctx, const struct pgconn_failure *failure, int64_t deleted)
+static void daemon_on_pruned(void *ctx, const struct pgconn_failure *failure, int64_t deleted,
+                             int64_t last_id)
 {
     struct daemon *daemon = ctx;
     daemon->pruned += deleted;
-    if (failure == NULL && deleted == DAEMON_PRUNE_ROWS) {
-        daemon->next_prune_ns = 0; // there is more
+    daemon->prune_place = last_id;
+    if (failure == NULL && last_id != 0) {
+        daemon->next_prune_ns = 0; // the round goes on
         return;
     }
     if (daemon->pruned > 0) {
@@ -391,8 +394,8 @@ static void daemon_on_chores(void *ctx)
         daemon->connected && daemon->phase == DAEMON_PHASE_RUNNING && daemon->lease.slots[0].mine;
     if (mine && daemon->config->outbox.retention_ns > 0 && now >= daemon->next_prune_ns) {
         daemon->next_prune_ns = now + DAEMON_PRUNE_NS;
-        outbox_prune(daemon->outbox, daemon->config->outbox.retention_ns, DAEMON_PRUNE_ROWS,
-                     daemon_on_pruned, daemon);
+        outbox_prune(daemon->outbox, daemon->config->outbox.retention_ns, daemon->prune_place,
+                     DAEMON_PRUNE_ROWS, daemon_on_pruned, daemon);
     }
     if (mine && now >= daemon->next_watch_ns) {
         daemon->next_watch_ns = now + DAEMON_WATCH_NS;
@@ -402,9 +405,8 @@ static void daemon_on_chores(void *ctx)
         outbox_watch_errors(daemon->outbox, daemon->watch_error_seen, daemon_on_watch_errors,
                             daemon);
     }
-    bool more = mine && daemon->next_prune_ns == 0;
-    loop_timer_set(daemon->chores_timer,
-                   now + (more ? CLOCK_NS_PER_SEC / 10 : DAEMON_PRUNE_NS / 6));
+    bool more = mine && daemon->prune_place != 0;
+    loop_timer_set(daemon->chores_timer, now + (more ? CLOCK_NS_PER_SEC / 5 : DAEMON_PRUNE_NS / 6));
 }
 
 // ---- the turn ------------------------------------------------------------------------------
@@ -454,6 +456,15 @@ static void daemon_watch_once(struct daemon *daemon)
     }
 }
 
+static void daemon_on_last_counts(void *ctx, const struct pgconn_failure *failure,
+                                  const struct outbox_counts *counts)
+{
+    struct daemon *daemon = ctx;
+    if (failure == NULL) {
+        daemon->counts = *counts; // for the last line
+    }
+}
+
 static void daemon_watch_stop(struct daemon *daemon)
 {
     if (daemon->phase == DAEMON_PHASE_DRAINING && relay_is_drained(daemon->relay)) {
@@ -467,6 +478,7 @@ static void daemon_watch_stop(struct daemon *daemon)
         daemon_leave(daemon);
     } else if (lessor_is_drained(daemon->lessor)) {
         daemon->goodbye_sent = true;
+        outbox_count(daemon->outbox, daemon_on_last_counts, daemon);
         outbox_goodbye(daemon->outbox, daemon_on_goodbye, daemon);
     }
 }
@@ -478,13 +490,13 @@ static void daemon_on_turn(void *ctx)
         return;
     }
     relay_pump(daemon->relay);
-    daemon_watch_stop(daemon);
-    lessor_pump(daemon->lessor);
     if (daemon->phase == DAEMON_PHASE_STARTING) {
         daemon_watch_start(daemon);
     } else if (daemon->phase == DAEMON_PHASE_RUNNING && daemon->once) {
         daemon_watch_once(daemon);
     }
+    daemon_watch_stop(daemon);
+    lessor_pump(daemon->lessor);
 }
 
 static void daemon_on_hangup(void *ctx, int signal_number)
@@ -494,8 +506,8 @@ static void daemon_on_hangup(void *ctx, int signal_number)
     struct err err;
     bool ok = daemon_read_key(daemon, &err);
     log_event(daemon->log, ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "daemon.reload",
-              LOG_TEXT("reloaded", ok ? "imprint.api_key_file" : "nothing"),
-              LOG_TEXT(ok ? NULL : "reason", err.text));
+              LOG_TEXT("read", ok ? "imprint.api_key_file" : "nothing"),
+              LOG_TEXT(ok ? NULL : "reason", ok ? "" : err.text));
 }
 
 // ---- set-up --------------------------------------------------------------------------------

@@ -60,6 +60,14 @@ static void lessor_report(const struct lessor *lessor, const struct lease_change
     }
 }
 
+static bool lessor_can_take(const struct lessor *lessor, int64_t now)
+{
+    const bool busy[LEASE_SLOTS] = {false};
+    struct lease_wish wish;
+    lease_plan(lessor->parts.lease, busy, now, &wish);
+    return wish.take_count > 0;
+}
+
 static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
                            const struct lease_row *rows, size_t count, int64_t last_id)
 {
@@ -76,8 +84,6 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
         return;
     }
     struct lease_change change;
-    bool first = !lessor->asked;
-    lessor->asked = true;
     lease_apply(lease, &lessor->wish, rows, count, str_of(lessor->parts.instance), lessor->asked_ns,
                 now, &change);
     for (size_t i = 0; i < change.acquired_count; i++) {
@@ -85,8 +91,14 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
     }
     lessor_report(lessor, &change, "taken by another instance");
     relay_on_lease(lessor->parts.relay, &change);
-    // What was free or has just been given back need not wait for the next beat.
-    lessor->next_ns = first ? now : now + lease->lease_ns / LESSOR_BEATS;
+    // What is free, or has just been given back, need not wait for the next beat; and who holds
+    // nothing looks often, to take over at once.
+    bool more = lessor_can_take(lessor, now);
+    bool standby = lease_held(lease) == 0 && !lessor->draining;
+    int64_t interval_ns = lease->lease_ns / LESSOR_BEATS;
+    interval_ns = standby && interval_ns > CLOCK_NS_PER_SEC ? CLOCK_NS_PER_SEC : interval_ns;
+    lessor->asked = lessor->asked || !more;
+    lessor->next_ns = more ? now : now + interval_ns;
 }
 
 static bool lessor_may_give(const struct lessor *lessor)

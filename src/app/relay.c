@@ -199,10 +199,24 @@ static void relay_drop_queued(struct relay *relay, int slot)
 
 // ---- judging -------------------------------------------------------------------------------
 
+static struct relay_untouched *relay_find_untouched(struct relay *relay, struct str key)
+{
+    for (size_t i = 0; i < RELAY_UNTOUCHED; i++) {
+        struct relay_untouched *at = &relay->untouched[i];
+        if (at->key != NULL && str_equal(str_of(at->key), key)) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
 static void relay_remember_untouched(struct relay *relay, const struct update *update)
 {
-    struct relay_untouched *at = &relay->untouched[relay->untouched_next];
-    relay->untouched_next = (relay->untouched_next + 1) % RELAY_UNTOUCHED;
+    struct relay_untouched *at = relay_find_untouched(relay, str_of(update->key));
+    if (at == NULL) {
+        at = &relay->untouched[relay->untouched_next];
+        relay->untouched_next = (relay->untouched_next + 1) % RELAY_UNTOUCHED;
+    }
     free(at->key);
     at->key = mem_strdup(update->key);
     at->last_id = update->row_ids[update->row_count - 1];
@@ -213,17 +227,14 @@ static void relay_charge(struct relay *relay, const struct pool_decision *decisi
     if (decision->charge == POOL_ACTION_UNTOUCHED || decision->charge_verdict == NULL) {
         return;
     }
-    for (size_t i = 0; i < RELAY_UNTOUCHED; i++) {
-        struct relay_untouched *at = &relay->untouched[i];
-        if (at->key != NULL && str_equal(str_of(at->key), decision->charge_customer)) {
-            refill_charge(relay->refill, at->key, at->last_id,
-                          decision->charge == POOL_ACTION_DEAD ? UPDATE_OUTCOME_DEAD
-                                                               : UPDATE_OUTCOME_RETRY,
-                          decision->charge_verdict);
-            free(at->key);
-            *at = (struct relay_untouched){.key = NULL};
-            return;
-        }
+    struct relay_untouched *at = relay_find_untouched(relay, decision->charge_customer);
+    if (at != NULL) {
+        refill_charge(relay->refill, at->key, at->last_id,
+                      decision->charge == POOL_ACTION_DEAD ? UPDATE_OUTCOME_DEAD
+                                                           : UPDATE_OUTCOME_RETRY,
+                      decision->charge_verdict);
+        free(at->key);
+        *at = (struct relay_untouched){.key = NULL};
     }
 }
 
@@ -272,15 +283,13 @@ static void relay_count(struct relay *relay, const struct update *update,
                         const struct verdict *verdict, int64_t elapsed_ns, int64_t now)
 {
     struct stats *stats = relay->parts.stats;
-    histogram_record(stats->latency, elapsed_ns);
+    bool done = update->outcome == UPDATE_OUTCOME_DONE;
+    stats_record(stats, elapsed_ns, done ? update->age_ns + (now - update->fetched_ns) : -1);
     stats->failed += verdict->cause == VERDICT_CAUSE_FAILURE;
     stats->throttled += verdict->cause == VERDICT_CAUSE_THROTTLED;
-    stats->ok += update->outcome == UPDATE_OUTCOME_DONE;
+    stats->ok += done;
     stats->retried += update->outcome == UPDATE_OUTCOME_RETRY;
     stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
-    if (update->outcome == UPDATE_OUTCOME_DONE) {
-        histogram_record(stats->lag, update->age_ns + (now - update->fetched_ns));
-    }
 }
 
 static void relay_set_outcome(struct relay *relay, struct update *update,
@@ -319,7 +328,7 @@ static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elap
     struct verdict *verdict = &relay->verdict;
     int64_t now = loop_now_ns(relay->parts.loop);
     verdict_judge(verdict, answer, str_of(update->customer_id),
-                  (const enum verdict_outcome *)relay->parts.config->retry.outcomes);
+                  relay->parts.config->retry.outcomes);
     struct pool_decision decision = pool_note(relay->pool, verdict, str_of(update->key),
                                               update->started_ns, now, relay_random());
     relay_set_outcome(relay, update, verdict, decision.action, now);

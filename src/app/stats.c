@@ -42,6 +42,19 @@ static double stats_ms(const struct histogram *histogram, int percent)
     return (double)histogram_percentile_ns(histogram, percent) / (double)CLOCK_NS_PER_MS;
 }
 
+void stats_record(struct stats *stats, int64_t latency_ns, int64_t lag_ns)
+{
+    if (stats->shown) {
+        stats->shown = false;
+        histogram_reset(stats->latency);
+        histogram_reset(stats->lag);
+    }
+    histogram_record(stats->latency, latency_ns);
+    if (lag_ns >= 0) {
+        histogram_record(stats->lag, lag_ns);
+    }
+}
+
 void stats_log(struct stats *stats, const struct stats_view *view, struct log *log)
 {
     log_event(log, LOG_LEVEL_INFO, "stats", LOG_I64("pending", view->pending),
@@ -60,6 +73,5 @@ void stats_log(struct stats *stats, const struct stats_view *view, struct log *l
               LOG_I64("slots", view->slots),
               LOG_TEXT("paused", view->paused == NULL ? "no" : view->paused),
               LOG_I64("xmin_age_s", view->xmin_age_s), LOG_I64("rss_kb", stats_rss_kb()));
-    histogram_reset(stats->latency);
-    histogram_reset(stats->lag);
+    stats->shown = true;
 }

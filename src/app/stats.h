@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "domain/histogram.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct stats {
@@ -16,9 +17,10 @@ struct stats {
     int64_t dead;      // updates
     int64_t failed;    // answers that count as failures of the way to the API
     int64_t throttled; // 429, or a pause asked for
-    // Since the last stats line.
+    // Since the last stats line; where nothing was sent since, still of the time before it.
     struct histogram *latency; // of requests
     struct histogram *lag;     // from the oldest row's creation to its acceptance
+    bool shown;                // both stand in a line already
     int64_t db_ns;             // of the last settle
 };
 
@@ -39,7 +41,9 @@ struct stats_view {
 
 void stats_init(struct stats *stats);
 void stats_free(struct stats *stats);
-// Writes the event and empties the histograms.
+// One answer: how long it took, and if it was an acceptance, how old its oldest row was; else < 0.
+void stats_record(struct stats *stats, int64_t latency_ns, int64_t lag_ns);
+// Writes the event.
 void stats_log(struct stats *stats, const struct stats_view *view, struct log *log);
 
 #endif

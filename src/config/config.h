@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/problems.h"
 #include "domain/mapping.h"
+#include "domain/verdict.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,14 +26,6 @@ enum config_http { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 struct config_rate {
     int64_t count;
     int64_t per_ns;
-};
-
-// retry.outcomes: {409: retry}
-enum config_outcome_kind {
-    CONFIG_OUTCOME_DEFAULT, // no override
-    CONFIG_OUTCOME_RETRY,
-    CONFIG_OUTCOME_DEAD,
-    CONFIG_OUTCOME_HOLD,
 };
 
 struct config_database {
@@ -76,7 +69,7 @@ struct config_retry {
     int64_t cap_ns;
     int64_t max_attempts;
     int64_t give_up_after_ns;
-    enum config_outcome_kind outcomes[600]; // by HTTP status
+    enum verdict_outcome outcomes[VERDICT_STATUS_COUNT]; // {409: retry}
 };
 
 struct config_outbox {

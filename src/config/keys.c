@@ -47,9 +47,9 @@ static const struct key_choice keys_formats[] = {
 };
 
 static const struct key_choice keys_outcomes[] = {
-    {.name = "retry", .value = CONFIG_OUTCOME_RETRY},
-    {.name = "dead", .value = CONFIG_OUTCOME_DEAD},
-    {.name = "hold", .value = CONFIG_OUTCOME_HOLD},
+    {.name = "retry", .value = VERDICT_OUTCOME_RETRY},
+    {.name = "dead", .value = VERDICT_OUTCOME_DEAD},
+    {.name = "hold", .value = VERDICT_OUTCOME_HOLD},
     {0},
 };
 

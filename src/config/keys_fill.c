@@ -302,7 +302,7 @@ static bool keys_is_not_the_rows(int status)
 }
 
 static void keys_set_outcomes(struct config *config, struct keys_statuses statuses,
-                              enum config_outcome_kind kind)
+                              enum verdict_outcome kind)
 {
     bool single = statuses.first == statuses.last;
     for (int status = statuses.first; status <= statuses.last; status++) {
@@ -324,7 +324,7 @@ static bool keys_parse_outcome(const struct keys_fill *fill, const struct key *k
         return false;
     }
     bool single = statuses.first == statuses.last;
-    if (*kind == CONFIG_OUTCOME_DEAD && single && keys_is_not_the_rows(statuses.first)) {
+    if (*kind == VERDICT_OUTCOME_DEAD && single && keys_is_not_the_rows(statuses.first)) {
         return err_set(
             err, ERR_KIND_CONFIG,
             "dead is not allowed: this answer is about the key or the rate, not the row");
@@ -349,9 +349,9 @@ static void keys_fill_outcome(struct keys_fill *fill, const struct key *key,
         return;
     }
     struct err err = {0};
-    unsigned kind = CONFIG_OUTCOME_DEFAULT;
+    unsigned kind = VERDICT_OUTCOME_DEFAULT;
     if (keys_parse_outcome(fill, key, pair, statuses, &kind, &err)) {
-        keys_set_outcomes(fill->config, statuses, (enum config_outcome_kind)kind);
+        keys_set_outcomes(fill->config, statuses, (enum verdict_outcome)kind);
     } else {
         problems_add(fill->problems, pair->value->place, path, "%s", err.text);
     }

@@ -20,12 +20,12 @@ static bool keys_is_in_class(int status)
     return status != 401 && status != 403 && status != 429;
 }
 
-// What a whole class was set to, or CONFIG_OUTCOME_DEFAULT.
-static enum config_outcome_kind keys_class_outcome(const struct config *config, int first)
+// What a whole class was set to, or VERDICT_OUTCOME_DEFAULT.
+static enum verdict_outcome keys_class_outcome(const struct config *config, int first)
 {
     for (int status = first; status < first + 100; status++) {
-        if (keys_is_in_class(status) && config->retry.outcomes[status] == CONFIG_OUTCOME_DEFAULT) {
-            return CONFIG_OUTCOME_DEFAULT;
+        if (keys_is_in_class(status) && config->retry.outcomes[status] == VERDICT_OUTCOME_DEFAULT) {
+            return VERDICT_OUTCOME_DEFAULT;
         }
     }
     return config->retry.outcomes[first + KEYS_CLASS_PROBE];
@@ -34,16 +34,16 @@ static enum config_outcome_kind keys_class_outcome(const struct config *config, 
 static bool keys_print_class(const struct config *config, const struct key *key, int first,
                              bool *any, struct buf *out)
 {
-    enum config_outcome_kind all = keys_class_outcome(config, first);
+    enum verdict_outcome all = keys_class_outcome(config, first);
     bool ok = true;
-    if (all != CONFIG_OUTCOME_DEFAULT) {
+    if (all != VERDICT_OUTCOME_DEFAULT) {
         ok = buf_printf(out, "%s%dxx: %s", *any ? ", " : "", first / 100,
                         keys_choice_name(key, all));
         *any = true;
     }
     for (int status = first; ok && status < first + 100; status++) {
-        enum config_outcome_kind kind = config->retry.outcomes[status];
-        bool said = kind == CONFIG_OUTCOME_DEFAULT || (kind == all && keys_is_in_class(status));
+        enum verdict_outcome kind = config->retry.outcomes[status];
+        bool said = kind == VERDICT_OUTCOME_DEFAULT || (kind == all && keys_is_in_class(status));
         if (!said) {
             ok = buf_printf(out, "%s%d: %s", *any ? ", " : "", status, keys_choice_name(key, kind));
             *any = true;

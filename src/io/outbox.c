@@ -367,8 +367,9 @@ struct outbox_settle_call {
 
 static const char outbox_settle_more[] =
     "SELECT k.ord FROM unnest($1::text[]) WITH ORDINALITY AS k (key, ord)"
-    " WHERE EXISTS (SELECT FROM imprint_sync.outbox AS o WHERE o.status = 'pending'"
-    "  AND lower(o.customer_id COLLATE \"C\") = k.key AND o.due_at <= clock_timestamp())";
+    " WHERE EXISTS (SELECT FROM imprint_sync.outbox AS o"
+    "  WHERE o.status <> 'done' AND (o.status = 'pending') IS TRUE"
+    "   AND lower(o.customer_id COLLATE \"C\") = k.key AND o.due_at <= clock_timestamp())";
 
 static void outbox_mark(const struct pgrows *rows, bool *marks, size_t count)
 {

@@ -205,10 +205,12 @@ typedef void (*outbox_counts_fn)(void *ctx, const struct pgconn_failure *failure
                                  const struct outbox_counts *counts);
 void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx);
 
-// Deletes up to `limit` done rows that settled longer than `retention_ns` ago.
-typedef void (*outbox_pruned_fn)(void *ctx, const struct pgconn_failure *failure, int64_t deleted);
-void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t limit, outbox_pruned_fn done,
-                  void *ctx);
+// Walks on from behind row `after`, `limit` rows at most, and deletes the done ones that settled
+// longer than `retention_ns` ago. `last_id`: where it came to; 0: to the end.
+typedef void (*outbox_pruned_fn)(void *ctx, const struct pgconn_failure *failure, int64_t deleted,
+                                 int64_t last_id);
+void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t after, int64_t limit,
+                  outbox_pruned_fn done, void *ctx);
 
 // Compares what was asked to be watched with the triggers that are there.
 struct outbox_watch_fault {

@@ -426,6 +426,11 @@ static const char outbox_count_pending[] =
     "WHERE o.status = 'pending'"
     "  ORDER BY o.slot, o.priority, o.due_at, o.id LIMIT 100001) AS p";
 
+// Without statistics the planner expects few pending rows, and would fetch and sort them all.
+static const char outbox_count_walk[] =
+    "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),"
+    " set_config('enable_seqscan', 'off', true)";
+
 // The first of each lane by due_at; a retry's is later than its creation, so they are looked at
 // too.
 static const char outbox_count_oldest[] =
@@ -452,13 +457,13 @@ static void outbox_on_counts(void *ctx, const struct pgconn_failure *failure,
     if (failure != NULL) {
         call->done(call->ctx, failure, NULL);
     } else {
-        const struct outbox_counts counts = {.pending = pgrows_int64(rows[0], 0, 0),
-                                             .due = pgrows_int64(rows[0], 0, 1),
-                                             .retrying = pgrows_int64(rows[0], 0, 2),
-                                             .thin = pgrows_int64(rows[0], 0, 3),
-                                             .oldest_s = pgrows_int64(rows[1], 0, 0),
-                                             .dead = pgrows_int64(rows[2], 0, 0),
-                                             .xmin_age_s = pgrows_int64(rows[3], 0, 0)};
+        const struct outbox_counts counts = {.pending = pgrows_int64(rows[1], 0, 0),
+                                             .due = pgrows_int64(rows[1], 0, 1),
+                                             .retrying = pgrows_int64(rows[1], 0, 2),
+                                             .thin = pgrows_int64(rows[1], 0, 3),
+                                             .oldest_s = pgrows_int64(rows[2], 0, 0),
+                                             .dead = pgrows_int64(rows[3], 0, 0),
+                                             .xmin_age_s = pgrows_int64(rows[4], 0, 0)};
         call->done(call->ctx, NULL, &counts);
     }
     free(call);
@@ -469,6 +474,7 @@ void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx)
     struct outbox_counts_call *call = mem_calloc(1, sizeof *call);
     *call = (struct outbox_counts_call){.done = done, .ctx = ctx};
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_counts, call);
+    pgjob_statement(job, outbox_count_walk);
     pgjob_statement(job, outbox_count_pending);
     pgjob_statement(job, outbox_count_oldest);
     pgjob_statement(job, outbox_count_dead);
@@ -487,26 +493,31 @@ static void outbox_on_pruned(void *ctx, const struct pgconn_failure *failure,
                              const struct pgrows *const *rows)
 {
     struct outbox_prune_call *call = ctx;
-    call->done(call->ctx, failure, failure != NULL ? 0 : pgrows_int64(rows[0], 0, 0));
+    bool ok = failure == NULL;
+    call->done(call->ctx, failure, ok ? pgrows_int64(rows[0], 0, 0) : 0,
+               ok ? pgrows_int64(rows[0], 0, 1) : 0);
     free(call);
 }
 
-void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t limit, outbox_pruned_fn done,
-                  void *ctx)
+void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t after, int64_t limit,
+                  outbox_pruned_fn done, void *ctx)
 {
     struct outbox_prune_call *call = mem_calloc(1, sizeof *call);
     *call = (struct outbox_prune_call){.done = done, .ctx = ctx};
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_pruned, call);
-    // The oldest ids first, by the primary key: an index on settled_at would cost every settle.
-    pgjob_statement(job, "WITH old AS MATERIALIZED ("
-                         " SELECT o.id FROM (SELECT o.id, o.status, o.settled_at"
-                         "  FROM imprint_sync.outbox AS o ORDER BY o.id LIMIT 10 * $2) AS o"
-                         " WHERE o.status = 'done'"
-                         "  AND o.settled_at < now() - $1::int8 * interval '1 second' LIMIT $2"
-                         "), gone AS (DELETE FROM imprint_sync.outbox AS o USING old"
-                         " WHERE o.id = old.id AND o.status = 'done' RETURNING o.id)"
-                         " SELECT count(*) FROM gone");
+    // Along the primary key: an index on settled_at would cost every settle. Rows that stay, dead
+    // or pending, are walked over once a round.
+    pgjob_statement(job, "WITH page AS MATERIALIZED ("
+                         " SELECT o.id, o.status, o.settled_at FROM imprint_sync.outbox AS o"
+                         " WHERE o.id > $2 ORDER BY o.id LIMIT $3"
+                         "), gone AS (DELETE FROM imprint_sync.outbox AS o USING page"
+                         " WHERE page.status = 'done'"
+                         "  AND page.settled_at < now() - $1::int8 * interval '1 second'"
+                         "  AND o.id = page.id AND o.status = 'done' RETURNING o.id)"
+                         " SELECT (SELECT count(*) FROM gone),"
+                         "  (SELECT CASE WHEN count(*) = $3 THEN max(id) ELSE 0 END FROM page)");
     pgjob_param_int64(job, retention_ns / CLOCK_NS_PER_SEC);
+    pgjob_param_int64(job, after);
     pgjob_param_int64(job, limit);
     pgconn_submit(outbox->conn, job);
 }

@@ -75,6 +75,8 @@ static const char outbox_fold_rows[] =
     // One row of the result for each row of the outbox; what belongs to the customer stands in its
     // first row. Sizes are summed before any payload is fetched: a customer may have 1,000 rows of
     // 1 MiB. Small payloads are not compressed, so their stored size will do.
+    // IS TRUE hides the status from the planner, which without statistics has been seen to read all
+    // of outbox_pending for each customer: 178 s instead of 10 ms for 500 of them.
     "WITH k AS MATERIALIZED ("
     " SELECT u.key, u.upper, u.ord FROM unnest($1::text[], $4::text[]) WITH ORDINALITY"
     "  AS u (key, upper, ord)"
@@ -85,38 +87,36 @@ static const char outbox_fold_rows[] =
     "    WHEN pg_column_size(o.payload) < 2000 THEN pg_column_size(o.payload)"
     "    ELSE octet_length(o.payload::text) END AS bytes"
     "  FROM imprint_sync.outbox AS o"
-    "  WHERE o.status = 'pending' AND lower(o.customer_id COLLATE \"C\") = k.key%s"
-    "  ORDER BY o.id LIMIT 1000) AS o"
+    "  WHERE o.status <> 'done' AND (o.status = 'pending') IS TRUE"
+    "   AND lower(o.customer_id COLLATE \"C\") = k.key%s"
+    "  ORDER BY lower(o.customer_id COLLATE \"C\"), o.id LIMIT 1000) AS o"
     "), f AS MATERIALIZED ("
-    " SELECT * FROM ("
+    " SELECT g.*, bool_or(g.payload IS NULL) OVER w AS thin, min(g.priority) OVER w AS urgency,"
+    "  min(g.created_at) OVER w AS since, last_value(g.customer_id) OVER w AS spelling"
+    " FROM ("
     "  SELECT r.*, row_number() OVER (PARTITION BY r.ord ORDER BY r.id) AS nth,"
     "   max(r.due_at) OVER (PARTITION BY r.ord) > now() AS later,"
     "   sum(CASE WHEN r.bytes > 1048576 THEN 0 ELSE r.bytes END) OVER (ORDER BY r.ord, r.id)"
     "    - CASE WHEN r.bytes > 1048576 THEN 0 ELSE r.bytes END AS bytes_before"
-    "  FROM r) AS r"
-    " WHERE NOT r.later AND r.bytes_before < 8388608"
-    "), c AS MATERIALIZED ("
-    " SELECT f.ord, f.key, f.upper, bool_or(f.payload IS NULL) AS thin, min(f.priority) AS "
-    "priority,"
-    "  min(f.created_at) AS created_at, (array_agg(f.customer_id ORDER BY f.id DESC))[1] AS "
-    "spelling"
-    " FROM f GROUP BY f.ord, f.key, f.upper"
+    "  FROM r) AS g"
+    " WHERE NOT g.later AND g.bytes_before < 8388608"
+    " WINDOW w AS (PARTITION BY g.ord ORDER BY g.id"
+    "  ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
     ")";
 
 static const char outbox_fold_result[] =
-    " SELECT f.key, f.id, f.slot, f.attempts, f.payload IS NULL, f.bytes > 1048576,"
-    "  CASE WHEN f.bytes <= 1048576 THEN f.payload::text END, f.nth = 1,"
-    "  c.spelling, c.priority,"
-    "  (extract(epoch FROM now() - c.created_at) * 1000000)::int8, c.thin,"
-    "  %s, CASE WHEN f.nth = 1 THEN %s END,"
-    "  CASE WHEN f.nth = 1 AND c.thin THEN ARRAY(SELECT d.id FROM imprint_sync.outbox AS d"
-    "   WHERE d.status = 'dead' AND d.payload IS NULL"
-    "    AND lower(d.customer_id COLLATE \"C\") = f.key ORDER BY d.id LIMIT 1000) END,"
-    "  encode(t.body_hash, 'hex')"
-    " FROM f JOIN c USING (ord)%s"
-    " LEFT JOIN imprint_sync.customer_state AS t ON t.customer_key = f.key AND f.nth = 1"
-    "  AND (t.system_id = $2) IS NOT FALSE AND (t.timeline = $3) IS NOT FALSE"
-    " ORDER BY f.ord, f.id";
+    " SELECT c.key, c.id, c.slot, c.attempts, c.payload IS NULL, c.bytes > 1048576,"
+    "  CASE WHEN c.bytes <= 1048576 THEN c.payload::text END, c.nth = 1,"
+    "  c.spelling, c.urgency, (extract(epoch FROM now() - c.since) * 1000000)::int8, c.thin,"
+    "  %s, %s,"
+    "  CASE WHEN c.nth = 1 AND c.thin THEN ARRAY(SELECT d.id FROM imprint_sync.outbox AS d"
+    "   WHERE d.status <> 'done' AND (d.status = 'dead') IS TRUE AND d.payload IS NULL"
+    "    AND lower(d.customer_id COLLATE \"C\") = c.key"
+    "   ORDER BY lower(d.customer_id COLLATE \"C\"), d.id LIMIT 1000) END,"
+    "  CASE WHEN c.nth = 1 THEN (SELECT encode(t.body_hash, 'hex')"
+    "   FROM imprint_sync.customer_state AS t WHERE t.customer_key = c.key"
+    "    AND (t.system_id = $2) IS NOT FALSE AND (t.timeline = $3) IS NOT FALSE) END"
+    " FROM f AS c%s ORDER BY c.ord, c.id";
 
 char *outbox_sql_fold_without(bool thin_rows)
 {
@@ -134,17 +134,20 @@ char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
     outbox_sql_must(buf_printf(&out, outbox_fold_rows, ""));
-    outbox_sql_must(
-        buf_append_str(&out, STR(", x AS MATERIALIZED ("
-                                 " SELECT c.ord, y.n, y.source FROM c CROSS JOIN LATERAL ("
-                                 "  SELECT count(*) AS n, (array_agg(z.source))[1] AS source FROM ("
-                                 "   SELECT to_jsonb(w)::text AS source FROM (SELECT ")));
-    outbox_sql_columns(&out, mapping);
-    outbox_sql_must(buf_printf(&out,
-                               " FROM %s AS s WHERE %s LIMIT 2) AS w) AS z) AS y WHERE c.thin)",
+    // In the same statement, so in the same snapshot; for the first row of each customer only.
+    struct buf source;
+    buf_init(&source, OUTBOX_SQL_MAX);
+    outbox_sql_must(buf_append_str(
+        &source, STR(" LEFT JOIN LATERAL ("
+                     " SELECT count(*) AS n, (array_agg(z.source))[1] AS source FROM ("
+                     "  SELECT to_jsonb(w)::text AS source FROM (SELECT ")));
+    outbox_sql_columns(&source, mapping);
+    outbox_sql_must(buf_printf(&source,
+                               " FROM %s AS s WHERE c.nth = 1 AND c.thin AND %s LIMIT 2) AS w)"
+                               " AS z) AS x ON true",
                                relation, key_match));
-    outbox_sql_must(
-        buf_printf(&out, outbox_fold_result, "x.n", "x.source", " LEFT JOIN x USING (ord)"));
+    outbox_sql_must(buf_printf(&out, outbox_fold_result, "x.n", "x.source", buf_peek(&source).ptr));
+    buf_free(&source);
     return buf_take(&out);
 }
 

@@ -65,8 +65,7 @@ void pgarray_add_time(struct pgarray *array, int64_t time_us)
     gmtime_r(&seconds, &tm);
     size_t len = strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
     pgarray_separate(array);
-    pgarray_must(buf_printf(&array->text, "\"%.*s.%06d+00\"", (int)len, text,
-                            (int)micros));
+    pgarray_must(buf_printf(&array->text, "\"%.*s.%06d+00\"", (int)len, text, (int)micros));
 }
 
 char *pgarray_take(struct pgarray *array)

@@ -1,0 +1,180 @@
+"""README.md against the program: what can be configured, mapped, logged or typed stands in it."""
+
+import re
+import subprocess
+
+import pytest
+
+from harness import TOP, imprint_sync
+
+README = (TOP / "README.md").read_text()
+EVENT = r"[a-z]+(?:\.[a-z_]+)?"
+
+
+def source(path):
+    return (TOP / "src" / path).read_text()
+
+
+def sources():
+    return "\n".join(file.read_text() for file in sorted((TOP / "src").rglob("*.c")))
+
+
+def output(*arguments):
+    return subprocess.run([imprint_sync(), *arguments], capture_output=True, text=True, check=True,
+                          timeout=30).stdout
+
+
+def section(readme, title):
+    """The text below a heading, up to the next one of its level."""
+    match = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", readme, re.M | re.S)
+    return match[1] if match else ""
+
+
+def rows(text):
+    """The rows of all tables: lists of cells."""
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in text.split("\n") if line.startswith("|")]
+
+
+def words(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_words(text):
+    """Everything quoted in the first column of the tables."""
+    return {word for row in rows(text) for word in words(row[0])}
+
+
+# ---- what the program says ---------------------------------------------------------------------
+
+def printed_keys():
+    """{key: default, "required" or ""} as `check --print-defaults` has it."""
+    keys, parent, comment = {}, "", ""
+    for line in output("check", "--print-defaults").split("\n"):
+        key = re.match(r"( *)#?([a-z_]+):(?: (.*))?$", line)
+        if key is None:
+            comment = (comment + line) if line.strip().startswith("#") else ""
+            continue
+        indent, name, default = key[1], key[2], key[3] or ""
+        if not indent and not line.startswith("#"):
+            parent = name
+        else:
+            path = f"{parent}.{name}" if indent else name
+            keys[path] = "required" if "(required" in comment else default
+        comment = ""
+    return keys
+
+
+def logged_events():
+    text = sources()
+    events = set()
+    for call in re.findall(r"\blog_event\((.*?)\)\s*;", text, re.S):
+        # The level may be an expression; the name is the first string before the fields.
+        name = re.search(r'"([^"]*)"', re.split(r"\bLOG_(?:TEXT|I64|F64|BOOL)\(", call)[0])
+        events |= {name[1]} if name else set()
+    # Names that stand in tables, and those that the pool chooses.
+    events |= set(re.findall(rf'\{{\s*LOG_LEVEL_[A-Z]+,\s*"({EVENT})"\s*\}}', text))
+    chooser = re.search(r"^const char \*pool_change_event\(.*?^}", text, re.M | re.S)
+    events |= set(re.findall(r'"([^"]+)"', chooser[0])) - {""}
+    assert all(re.fullmatch(EVENT, event) for event in events), events
+    return events
+
+
+def stats_keys():
+    call = re.search(r'log_event\([^;]*?"stats".*?;', source("app/stats.c"), re.S)[0]
+    return set(re.findall(r'LOG_[A-Z0-9]+\("([a-z0-9_]+)"', call))
+
+
+def field_types():
+    return set(re.findall(r'\.name = "([a-z_]+)"', source("domain/fieldtype.c")))
+
+
+def targets():
+    return set(re.findall(r'^    \{"([a-z_0-9.*]+)", FIELDTYPE_ID_', source("domain/target.c"), re.M))
+
+
+def options():
+    return set(re.findall(r'\[OPTION_ID_[A-Z_]+\] = \{"([a-z_]+)"', source("config/mapping_load.c")))
+
+
+def commands():
+    listed = output("--help").split("commands:\n")[1].split("\n\n")[0]
+    return {line.split()[0] for line in listed.split("\n")}
+
+
+def command_options():
+    return {option for command in commands()
+            for option in re.findall(r"^ +(?:-\w, | +)(--[a-z-]+)", output(command, "--help"), re.M)}
+
+
+# ---- what README lacks -------------------------------------------------------------------------
+
+def keys_wrong(readme):
+    table = {words(row[0])[0]: "".join(words(row[2])) or row[2]
+             for row in rows(section(readme, "Configuration")) if len(row) == 4 and words(row[0])}
+    program = printed_keys()
+    return ({f"{key} is missing" for key in program.keys() - table.keys()}
+            | {f"{key} is no key" for key in table.keys() - program.keys()}
+            | {f"{key}: default {table[key]!r} is {program[key]!r}"
+               for key in program.keys() & table.keys() if program[key] != table[key]})
+
+
+def events_wrong(readme):
+    listed = first_words(section(readme, "Log").split("| keys of `stats` |")[0])
+    return logged_events() ^ listed
+
+
+def stats_wrong(readme):
+    table = "| keys of" + section(readme, "Log").split("| keys of `stats` |")[-1]
+    return stats_keys() ^ first_words(table)
+
+
+def mapping_wrong(readme):
+    return (field_types() | targets() | options()) - first_words(section(readme, "Mapping"))
+
+
+def commands_wrong(readme):
+    text = section(readme, "Commands")
+    known = {word for cell in re.findall(r"`([^`]+)`", text) for word in cell.split()}
+    return (commands() - first_words(text)) | (command_options() - known)
+
+
+CHECKS = [keys_wrong, events_wrong, stats_wrong, mapping_wrong, commands_wrong]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_readme_says_what_the_program_does(check):
+    assert check(README) == set()
+
+
+@pytest.mark.parametrize("check, row, problem", [
+    (keys_wrong, "retry.cap", "retry.cap is missing"),
+    (keys_wrong, "mapping_file", "mapping_file is missing"),
+    (events_wrong, "update.retry", "update.retry"),
+    (events_wrong, "stats", "stats"),
+    (stats_wrong, "oldest_s", "oldest_s"),
+    (mapping_wrong, "us_state", "us_state"),
+    (mapping_wrong, "metadata.*", "metadata.*"),
+    (mapping_wrong, "when_null", "when_null"),
+    (commands_wrong, "render", "render"),
+])
+def test_a_row_that_is_missing_is_found(check, row, problem):
+    without = re.sub(rf"^\| `{re.escape(row)}` .*\n", "", README, flags=re.M)
+    assert without != README
+    assert problem in check(without)
+
+
+def test_a_default_that_is_wrong_is_found():
+    changed = README.replace("| `15m` |", "| `16m` |")
+    assert changed != README
+    assert keys_wrong(changed) == {"retry.cap: default '16m' is '15m'"}
+
+
+def test_the_program_was_read():
+    """The patterns above still find something; how much is known to be there."""
+    assert len(printed_keys()) >= 40 and printed_keys()["database.dsn"] == "required"
+    assert {"daemon.reload", "update.held", "api.up", "api.key", "stats"} <= logged_events()
+    assert len(stats_keys()) >= 20
+    assert len(field_types()) >= 13 and len(targets()) >= 28 and len(options()) >= 12
+    assert {"run", "version"} <= commands() and "--print-defaults" in command_options()
+    assert len(README.split("\n")) < 450
