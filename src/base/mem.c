@@ -37,6 +37,13 @@ char *mem_strdup(const char *text)
     return mem_strndup(text, strlen(text));
 }
 
+void mem_free_text(const char *text)
+{
+    void *memory; // a copy of the pointer, since a cast may not drop the const
+    memcpy(&memory, &text, sizeof memory);
+    free(memory);
+}
+
 void mem_wipe(void *bytes, size_t len)
 {
     if (bytes != NULL && len > 0) {

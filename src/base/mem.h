@@ -16,6 +16,9 @@ void *mem_resize(void *old, size_t count, size_t size) __attribute__((returns_no
 char *mem_strndup(const char *text, size_t len) __attribute__((returns_nonnull));
 char *mem_strdup(const char *text) __attribute__((returns_nonnull));
 
+// Frees text that was allocated and is only read since, as behind a struct str that owns its bytes.
+void mem_free_text(const char *text);
+
 // Overwrites `len` bytes so that the compiler cannot leave it out: for keys and passwords.
 void mem_wipe(void *bytes, size_t len);
 

@@ -34,7 +34,7 @@ static void yaml_node_destroy(struct yaml_node *node)
     }
     for (size_t i = 0; i < node->count; i++) {
         if (node->kind == YAML_KIND_MAPPING) {
-            free((void *)node->pairs[i].key.ptr); // our copy, see yaml_copy
+            mem_free_text(node->pairs[i].key.ptr); // our copy, see yaml_copy
             yaml_node_destroy(node->pairs[i].value);
         } else {
             yaml_node_destroy(node->items[i]);
@@ -42,7 +42,7 @@ static void yaml_node_destroy(struct yaml_node *node)
     }
     free(node->pairs);
     free(node->items);
-    free((void *)node->text.ptr);
+    mem_free_text(node->text.ptr);
     free(node);
 }
 
@@ -238,7 +238,7 @@ static void yaml_fill_scalar(struct yaml_node *node, const yaml_event_t *event)
     struct str text = yaml_copy(event);
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     if (!node->quoted && yaml_is_null(text)) {
-        free((void *)text.ptr);
+        mem_free_text(text.ptr);
         return;
     }
     node->kind = YAML_KIND_SCALAR;
@@ -324,7 +324,7 @@ static void yaml_drop_duplicates(struct yaml_builder *builder, struct yaml_node 
     size_t kept = 0;
     for (size_t i = 0; i < node->count; i++) {
         if (node->pairs[i].value == NULL) {
-            free((void *)node->pairs[i].key.ptr);
+            mem_free_text(node->pairs[i].key.ptr);
         } else {
             node->pairs[kept++] = node->pairs[i];
         }

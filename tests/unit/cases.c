@@ -1,6 +1,7 @@
 #include "cases.h"
 
 #include "base/buf.h"
+#include "base/mem.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static struct str copy_exactly(struct str text)
 static void free_fields(struct cases *cases)
 {
     for (size_t i = 0; i < CASES_FIELDS_MAX; i++) {
-        free((void *)cases->field[i].ptr);
+        mem_free_text(cases->field[i].ptr);
         cases->field[i] = (struct str){.len = 0};
     }
 }
