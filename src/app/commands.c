@@ -110,7 +110,7 @@ static bool command_takes(const struct command *command, int value)
     if (value == OPTION_CONFIG || value == OPTION_HELP) {
         return true;
     }
-    for (size_t i = 0; command->takes[i] != 0; i++) {
+    for (size_t i = 0; command != NULL && command->takes[i] != 0; i++) {
         if (command->takes[i] == value) {
             return true;
         }
@@ -244,6 +244,16 @@ static int commands_bad_option(char **argv)
                            nearest == NULL ? NULL : dashed);
 }
 
+static int commands_show_help(const struct command *command)
+{
+    if (command == NULL) {
+        commands_help(stdout);
+    } else {
+        command_help(command, stdout);
+    }
+    return EX_OK;
+}
+
 // Parses up to the end, or with `command` NULL up to the command's name. -1: go on.
 static int commands_parse(int argc, char **argv, const struct command *command,
                           struct options *options)
@@ -253,18 +263,14 @@ static int commands_parse(int argc, char **argv, const struct command *command,
     int value;
     opterr = 0;
     while ((value = getopt_long(argc, argv, "+c:h", list, NULL)) != -1) {
-        if (value == '?' || value == ':') {
+        bool known = value != '?' && value != ':';
+        if (!known) {
             return commands_bad_option(argv);
         }
         if (value == OPTION_HELP) {
-            if (command == NULL) {
-                commands_help(stdout);
-            } else {
-                command_help(command, stdout);
-            }
-            return EX_OK;
+            return commands_show_help(command);
         }
-        if (value != OPTION_CONFIG && (command == NULL || !command_takes(command, value))) {
+        if (!command_takes(command, value)) {
             return commands_misuse(command == NULL ? "this option belongs behind a command: "
                                                    : "this command does not take the option ",
                                    argv[optind - 1], NULL);

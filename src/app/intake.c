@@ -9,11 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
+
+enum { INTAKE_DESTINATION_MAX = 65536, INTAKE_HEX_LEN = 2 * UPDATE_HASH_BYTES };
 
 // An answer that was held back as everyone's and turned out to be this customer's own.
 struct intake_charge {
-    LIST_ENTRY(intake_charge) link;
+    struct intake_charge *next;
     char *key;
     int64_t last_id;
     enum update_outcome outcome;
@@ -26,7 +27,7 @@ struct intake {
     struct mapper *mapper;
     struct row row;
     struct digest *digest;
-    LIST_HEAD(, intake_charge) charges;
+    struct intake_charge *charges;
 };
 
 struct intake *intake_create(const struct intake_parts *parts)
@@ -35,10 +36,9 @@ struct intake *intake_create(const struct intake_parts *parts)
     intake->parts = *parts;
     intake->mapper = mapper_create();
     row_init(&intake->row, parts->config->mapping);
-    LIST_INIT(&intake->charges);
     const struct config_imprint *imprint = &parts->config->imprint;
     struct buf destination;
-    buf_init(&destination, 64 * 1024);
+    buf_init(&destination, INTAKE_DESTINATION_MAX);
     const char *merchant = imprint->merchant_key == NULL ? "" : imprint->merchant_key;
     bool ok =
         buf_printf(&destination, "%s\n%s\n%s", imprint->base_url, imprint->update_path, merchant);
@@ -48,9 +48,16 @@ struct intake *intake_create(const struct intake_parts *parts)
     return intake;
 }
 
+// Takes the first out of the list that begins at `place`.
+static struct intake_charge *intake_take_charge(struct intake_charge **place)
+{
+    struct intake_charge *charge = *place;
+    *place = charge->next;
+    return charge;
+}
+
 static void intake_drop_charge(struct intake_charge *charge)
 {
-    LIST_REMOVE(charge, link);
     free(charge->key);
     free(charge->error);
     free(charge);
@@ -61,8 +68,8 @@ void intake_destroy(struct intake *intake)
     if (intake == NULL) {
         return;
     }
-    while (!LIST_EMPTY(&intake->charges)) {
-        intake_drop_charge(LIST_FIRST(&intake->charges));
+    while (intake->charges != NULL) {
+        intake_drop_charge(intake_take_charge(&intake->charges));
     }
     digest_destroy(intake->digest);
     row_free(&intake->row);
@@ -80,16 +87,16 @@ void intake_charge(struct intake *intake, const char *key, int64_t last_id,
         .outcome = outcome,
         .http_status = verdict->status,
         .error = mem_strdup(verdict->error[0] != '\0' ? verdict->error : verdict->reason)};
-    LIST_INSERT_HEAD(&intake->charges, charge, link);
+    charge->next = intake->charges;
+    intake->charges = charge;
 }
 
-static struct intake_charge *intake_find_charge(struct intake *intake, const char *key)
+// Out of the list; NULL when this customer has none.
+static struct intake_charge *intake_find_charge(struct intake *intake, struct str key)
 {
-    struct intake_charge *charge;
-    LIST_FOREACH(charge, &intake->charges, link)
-    {
-        if (strcmp(charge->key, key) == 0) {
-            return charge;
+    for (struct intake_charge **at = &intake->charges; *at != NULL; at = &(*at)->next) {
+        if (str_equal(str_of((*at)->key), key)) {
+            return intake_take_charge(at);
         }
     }
     return NULL;
@@ -173,9 +180,7 @@ static bool intake_refuse(struct intake *intake, const struct outbox_customer *c
 static bool intake_apply_charge(struct intake *intake, const struct outbox_customer *customer,
                                 int64_t now)
 {
-    char *key = mem_strndup(customer->key.ptr, customer->key.len);
-    struct intake_charge *charge = intake_find_charge(intake, key);
-    free(key);
+    struct intake_charge *charge = intake_find_charge(intake, customer->key);
     if (charge == NULL) {
         return false;
     }
@@ -236,7 +241,7 @@ static void intake_read_dead_ids(struct update *update, struct str text)
 static bool intake_hash_equal(const unsigned char *hash, struct str hex)
 {
     static const char digits[] = "0123456789abcdef";
-    if (hex.len != 2 * UPDATE_HASH_BYTES) {
+    if (hex.len != INTAKE_HEX_LEN) {
         return false;
     }
     for (size_t i = 0; i < UPDATE_HASH_BYTES; i++) {

@@ -68,6 +68,16 @@ static bool lessor_can_take(const struct lessor *lessor, int64_t now)
     return wish.take_count > 0;
 }
 
+static void lessor_beat_failed(struct lessor *lessor, const struct pgconn_failure *failure,
+                               int64_t now)
+{
+    lessor->next_ns = now + CLOCK_NS_PER_SEC;
+    if (!failure->lost) {
+        log_event(lessor->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "heartbeat"),
+                  LOG_TEXT("reason", failure->text));
+    }
+}
+
 static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
                            const struct lease_row *rows, size_t count, int64_t last_id)
 {
@@ -76,11 +86,7 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
     int64_t now = loop_now_ns(lessor->parts.loop);
     lessor->asking = false;
     if (failure != NULL) {
-        if (!failure->lost) {
-            log_event(lessor->parts.log, LOG_LEVEL_ERROR, "db.error",
-                      LOG_TEXT("during", "heartbeat"), LOG_TEXT("reason", failure->text));
-        }
-        lessor->next_ns = now + CLOCK_NS_PER_SEC;
+        lessor_beat_failed(lessor, failure, now);
         return;
     }
     struct lease_change change;

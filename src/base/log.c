@@ -74,9 +74,16 @@ static bool log_append_time(struct buf *out, int64_t wall_ns)
            buf_printf(out, ".%03dZ", (int)(wall_ns % CLOCK_NS_PER_SEC / CLOCK_NS_PER_MS));
 }
 
+// U+2028 or U+2029 at `i`; the text is UTF-8.
+static bool log_is_separator(struct str text, size_t i)
+{
+    return text.len - i >= 3 && (memcmp(text.ptr + i, "\xE2\x80\xA8", 3) == 0 ||
+                                 memcmp(text.ptr + i, "\xE2\x80\xA9", 3) == 0);
+}
+
 // JSON's escapes, which serve quoted logfmt values too. DEL and bytes that are not ASCII printables
 // are kept only if the whole text is UTF-8; C1 controls and line separators could still fool a
-// terminal, so everything from 0x80 to 0x9F as a code point is escaped as well.
+// terminal, so those are escaped as well.
 static bool log_append_quoted(struct buf *out, struct str text)
 {
     bool utf8 = str_is_utf8(text);
@@ -89,6 +96,9 @@ static bool log_append_quoted(struct buf *out, struct str text)
             ok = buf_printf(out, "\\u%04x", c);
         } else if (c == 0xC2 && (unsigned char)text.ptr[i + 1] < 0xA0) {
             ok = buf_printf(out, "\\u%04x", (unsigned char)text.ptr[++i]);
+        } else if (log_is_separator(text, i)) {
+            i += 2;
+            ok = buf_printf(out, "\\u20%02x", (unsigned char)text.ptr[i] - 0x80);
         } else {
             ok = buf_append_char(out, (char)c);
         }

@@ -25,9 +25,8 @@ bool str_starts(struct str text, struct str prefix)
 
 bool str_ends(struct str text, struct str suffix)
 {
-    return text.len >= suffix.len &&
-           (suffix.len == 0 ||
-            memcmp(text.ptr + text.len - suffix.len, suffix.ptr, suffix.len) == 0);
+    return text.len >= suffix.len && (suffix.len == 0 || memcmp(text.ptr + text.len - suffix.len,
+                                                                suffix.ptr, suffix.len) == 0);
 }
 
 static bool str_is_space(char c)

@@ -63,8 +63,9 @@ static void lease_see(struct lease_slot *slot, const struct lease_row *row, stru
     slot->seen_renewals = row->renewals;
 }
 
-// Whether the row shows a taking that is new since the last answer. It need not be this heartbeat's:
-// one whose answer was lost may have done it before, and another may have watched the slot since.
+// Whether the row shows a taking that is new since the last answer. It need not be this
+// heartbeat's: one whose answer was lost may have done it before, and another may have watched the
+// slot since.
 static bool lease_is_taken(const struct lease *lease, const struct lease_wish *wish,
                            const struct lease_slot *slot, const struct lease_row *row, int64_t now)
 {

@@ -11,6 +11,7 @@ enum {
     UPDATE_ID_MAX = 64,
     UPDATE_PRIORITIES = 2,
     UPDATE_SLOTS = 64,
+    UPDATE_LISTS = UPDATE_STATE_COUNT * UPDATE_PRIORITIES,
 };
 
 // ---- one update ----------------------------------------------------------------------------
@@ -102,7 +103,7 @@ bool update_state_allows(enum update_state from, enum update_state to)
 struct updates {
     void *by_key; // tsearch(3)
     // QUEUED has a list for each priority; of the others only the first is used.
-    struct update_list lists[UPDATE_STATE_COUNT][UPDATE_PRIORITIES];
+    struct update_list lists[UPDATE_LISTS];
     size_t counts[UPDATE_STATE_COUNT];
     size_t begun[UPDATE_SLOTS]; // IN_FLIGHT, SETTLING, RESTING
 };
@@ -115,18 +116,21 @@ static int updates_compare(const void *a, const void *b)
 struct updates *updates_create(void)
 {
     struct updates *updates = mem_calloc(1, sizeof *updates);
-    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
-        for (int priority = 0; priority < UPDATE_PRIORITIES; priority++) {
-            TAILQ_INIT(&updates->lists[state][priority]);
-        }
+    for (int i = 0; i < UPDATE_LISTS; i++) {
+        TAILQ_INIT(&updates->lists[i]);
     }
     return updates;
+}
+
+static size_t updates_index(enum update_state state, int priority)
+{
+    return (size_t)state * UPDATE_PRIORITIES + (size_t)priority;
 }
 
 static struct update_list *updates_list(struct updates *updates, const struct update *update)
 {
     int priority = update->state == UPDATE_STATE_QUEUED ? update->priority : 0;
-    return &updates->lists[update->state][priority];
+    return &updates->lists[updates_index(update->state, priority)];
 }
 
 static void updates_enter(struct updates *updates, struct update *update, enum update_state state)
@@ -156,12 +160,10 @@ void updates_destroy(struct updates *updates)
     if (updates == NULL) {
         return;
     }
-    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
-        for (int priority = 0; priority < UPDATE_PRIORITIES; priority++) {
-            struct update *update;
-            while ((update = TAILQ_FIRST(&updates->lists[state][priority])) != NULL) {
-                updates_drop(updates, update);
-            }
+    for (int i = 0; i < UPDATE_LISTS; i++) {
+        struct update *update;
+        while ((update = TAILQ_FIRST(&updates->lists[i])) != NULL) {
+            updates_drop(updates, update);
         }
     }
     free(updates);
@@ -215,13 +217,14 @@ bool updates_slot_busy(const struct updates *updates, int slot)
 
 struct update *updates_first(const struct updates *updates, enum update_state state)
 {
-    struct update *first = TAILQ_FIRST(&updates->lists[state][0]);
-    return first != NULL ? first : TAILQ_FIRST(&updates->lists[state][1]);
+    struct update *first = TAILQ_FIRST(&updates->lists[updates_index(state, 0)]);
+    return first != NULL ? first : TAILQ_FIRST(&updates->lists[updates_index(state, 1)]);
 }
 
 struct update *updates_next(const struct updates *updates, const struct update *update)
 {
     struct update *next = TAILQ_NEXT(update, link);
     bool live_ends = next == NULL && update->state == UPDATE_STATE_QUEUED && update->priority == 0;
-    return live_ends ? TAILQ_FIRST(&updates->lists[UPDATE_STATE_QUEUED][1]) : next;
+    const struct update_list *backfill = &updates->lists[updates_index(UPDATE_STATE_QUEUED, 1)];
+    return live_ends ? TAILQ_FIRST(backfill) : next;
 }

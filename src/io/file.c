@@ -49,6 +49,11 @@ static const char *file_secret_fault(struct str text, size_t read_bytes)
     return NULL;
 }
 
+static bool file_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 bool file_read_secret(const char *path, char **secret, struct err *err)
 {
     char *bytes = mem_calloc(FILE_SECRET_MAX + 2, 1);
@@ -58,7 +63,7 @@ bool file_read_secret(const char *path, char **secret, struct err *err)
         err_set(err, ERR_KIND_CONFIG, "cannot read %s: %s", path, strerror(errno));
     } else {
         struct str text = {bytes, (size_t)len};
-        while (text.len > 0 && memchr(" \t\r\n", text.ptr[text.len - 1], 4) != NULL) { // no NUL
+        while (text.len > 0 && file_is_blank(text.ptr[text.len - 1])) {
             text.len--;
         }
         const char *fault = file_secret_fault(text, (size_t)len);

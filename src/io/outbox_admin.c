@@ -318,7 +318,7 @@ void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx)
     assert(outbox->find_source != NULL);
     struct outbox_scanned_call *call = mem_calloc(1, sizeof *call);
     struct buf sql;
-    buf_init(&sql, 1024 * 1024);
+    buf_init(&sql, OUTBOX_SQL_MAX);
     bool ok = buf_printf(&sql, "EXPLAIN (FORMAT JSON) %s", outbox->find_source);
     assert(ok);
     (void)ok;

@@ -5,6 +5,8 @@
 
 #include "io/outbox.h"
 
+enum { OUTBOX_SQL_MAX = 1048576 };
+
 struct outbox {
     struct pgconn *conn;
     char *instance;

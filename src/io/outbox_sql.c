@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUTBOX_SQL_MAX = 1024 * 1024 };
-
 static void outbox_sql_must(bool ok)
 {
     assert(ok);

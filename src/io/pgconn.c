@@ -170,6 +170,25 @@ static void pgjob_rewind(struct pgjob *job)
     job->deadline_ns = 0;
 }
 
+// The first, out of the queue; NULL when it is empty.
+static struct pgjob *pgjob_queue_pop(struct pgjob_queue *queue)
+{
+    struct pgjob *job = STAILQ_FIRST(queue);
+    if (job != NULL) {
+        STAILQ_REMOVE_HEAD(queue, link);
+    }
+    return job;
+}
+
+// All of `from` behind what is in `to`.
+static void pgjob_queue_move(struct pgjob_queue *to, struct pgjob_queue *from)
+{
+    struct pgjob *job;
+    while ((job = pgjob_queue_pop(from)) != NULL) {
+        STAILQ_INSERT_TAIL(to, job, link);
+    }
+}
+
 // ---- rows ----------------------------------------------------------------------------------
 
 static const PGresult *pgrows_result(const struct pgrows *rows)
@@ -293,10 +312,9 @@ static void pgconn_fail_queue(struct pgjob_queue *queue, const struct pgconn_fai
 {
     // Into a list of its own: a done function may submit new jobs, which must not fail with these.
     struct pgjob_queue list = STAILQ_HEAD_INITIALIZER(list);
-    STAILQ_CONCAT(&list, queue);
-    while (!STAILQ_EMPTY(&list)) {
-        struct pgjob *job = STAILQ_FIRST(&list);
-        STAILQ_REMOVE_HEAD(&list, link);
+    pgjob_queue_move(&list, queue);
+    struct pgjob *job;
+    while ((job = pgjob_queue_pop(&list)) != NULL) {
         job->failed = true;
         job->failure = *failure;
         job->failure.lost = true;
@@ -312,8 +330,8 @@ static void pgconn_lose(struct pgconn *conn, struct pgconn_failure failure)
     conn->rolling_back = false;
     pgconn_wait(conn);
     conn->events.on_lost(conn->events.ctx, &failure);
-    STAILQ_CONCAT(&conn->again, &conn->sent);
-    STAILQ_CONCAT(&conn->again, &conn->waiting);
+    pgjob_queue_move(&conn->again, &conn->sent);
+    pgjob_queue_move(&conn->again, &conn->waiting);
     pgconn_fail_queue(&conn->again, &failure);
 }
 
@@ -506,8 +524,7 @@ static void pgconn_flush(struct pgconn *conn)
 static void pgconn_pump(struct pgconn *conn)
 {
     while (pgconn_may_send(conn)) {
-        struct pgjob *job = STAILQ_FIRST(&conn->waiting);
-        STAILQ_REMOVE_HEAD(&conn->waiting, link);
+        struct pgjob *job = pgjob_queue_pop(&conn->waiting);
         STAILQ_INSERT_TAIL(&conn->sent, job, link);
         conn->sent_count++;
         if (!pgconn_send_job(conn, job)) {
@@ -546,8 +563,8 @@ static void pgconn_take_result(struct pgjob *job, PGresult *result)
 static void pgconn_roll_back(struct pgconn *conn)
 {
     conn->rolling_back = true;
-    STAILQ_CONCAT(&conn->again, &conn->waiting);
-    STAILQ_CONCAT(&conn->waiting, &conn->again);
+    pgjob_queue_move(&conn->again, &conn->waiting);
+    pgjob_queue_move(&conn->waiting, &conn->again);
     if (!pgconn_send(conn, "ROLLBACK", NULL, NULL) || PQpipelineSync(conn->pg) != 1) {
         pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
         return;
@@ -566,8 +583,7 @@ static bool pgconn_must_leave(const struct pgconn_failure *failure)
 // All answers of the first sent job are there.
 static void pgconn_end_job(struct pgconn *conn)
 {
-    struct pgjob *job = STAILQ_FIRST(&conn->sent);
-    STAILQ_REMOVE_HEAD(&conn->sent, link);
+    struct pgjob *job = pgjob_queue_pop(&conn->sent);
     conn->sent_count--;
     if (job->failed && pgconn_failed_with(&job->failure, "25P02")) {
         // It stood behind a failed job in the pipeline, and has not run.
@@ -687,9 +703,8 @@ struct pgconn *pgconn_create(struct loop *loop, const struct pgconn_options *opt
 
 static void pgconn_drop_queue(struct pgjob_queue *queue)
 {
-    while (!STAILQ_EMPTY(queue)) {
-        struct pgjob *job = STAILQ_FIRST(queue);
-        STAILQ_REMOVE_HEAD(queue, link);
+    struct pgjob *job;
+    while ((job = pgjob_queue_pop(queue)) != NULL) {
         pgjob_destroy(job);
     }
 }

@@ -18,6 +18,7 @@
 enum {
     SENDER_ANSWER_MAX = 1024 * 1024,
     SENDER_URL_MAX = 4096,
+    SENDER_HEADER_MAX = 262144,
     SENDER_EVENTS = 64, // ready sockets handled in one go
 };
 
@@ -108,7 +109,7 @@ static bool sender_append_basic(struct buf *out, struct str key)
 void sender_set_key(struct sender *sender, const char *key)
 {
     struct buf line;
-    buf_init(&line, 256 * 1024);
+    buf_init(&line, SENDER_HEADER_MAX);
     bool ok = sender->basic_auth ? buf_append_str(&line, STR("Authorization: Basic ")) &&
                                        sender_append_basic(&line, str_of(key))
                                  : buf_printf(&line, "Authorization: Bearer %s", key);
