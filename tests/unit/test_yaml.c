@@ -348,8 +348,8 @@ START_TEST(problems_stand_in_order_and_clean)
     struct problems *problems = problems_create();
     struct yaml_place place = {.file = "b", .line = 2, .column = 1};
     problems_add(problems, place, "k", "second \x1B[0m \xFF %d", 7);
-    problems_add(problems, (struct yaml_place){.file = "b", .line = 1, .column = 9}, NULL, "%s",
-                 "first");
+    problems_add(problems, (struct yaml_place){.file = "b", .line = 1, .column = 9},
+                 (const char *)NULL, "%s", "first");
     ck_assert_str_eq(problems_line(problems, 0), "b:1:9: first");
     problems_add(problems, place, "k", "third \xC2\x9B \xC3\xA4");
     problems_add(problems, (struct yaml_place){.file = "a"}, "", "of another file");
