@@ -26,7 +26,7 @@ struct check {
     int exit_code;
     size_t lines;
     size_t failed;
-    char first_failure[600];
+    char first_failure[1100];
     // Of the request under way:
     bool answered;
     struct verdict verdict;
@@ -67,7 +67,7 @@ static void check_fail(struct check *check, const char *what, const char *text, 
     check->failed++;
     if (check->exit_code == EX_OK) {
         check->exit_code = exit_code;
-        snprintf(check->first_failure, sizeof check->first_failure, "%s: %s", what, text);
+        snprintf(check->first_failure, sizeof check->first_failure, "%.40s: %.1023s", what, text);
     }
 }
 

@@ -272,7 +272,7 @@ static struct pgconn_failure pgconn_failure_to_connect(const PGconn *pg)
 static struct pgconn_failure pgconn_failure_lost(const char *text)
 {
     struct pgconn_failure failure = {.lost = true};
-    snprintf(failure.text, sizeof failure.text, "%s", text);
+    snprintf(failure.text, sizeof failure.text, "%.255s", text);
     return failure;
 }
 
