@@ -321,6 +321,9 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_counts *counts)
 {
     struct daemon *daemon = ctx;
+    if (daemon->phase == DAEMON_PHASE_GONE) {
+        return;
+    }
     if (failure == NULL) {
         daemon->counts = *counts;
         relay_note_counts(daemon->relay, counts);

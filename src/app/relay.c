@@ -314,17 +314,10 @@ static void relay_set_outcome(struct relay *relay, struct update *update,
                       verdict->reason == NULL ? "" : verdict->reason);
 }
 
-struct relay_flight {
-    struct relay *relay;
-    struct update *update;
-};
-
 static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elapsed_ns)
 {
-    struct relay_flight flight = *(struct relay_flight *)ctx;
-    free(ctx);
-    struct relay *relay = flight.relay;
-    struct update *update = flight.update;
+    struct update *update = ctx;
+    struct relay *relay = update->owner;
     struct verdict *verdict = &relay->verdict;
     int64_t now = loop_now_ns(relay->parts.loop);
     verdict_judge(verdict, answer, str_of(update->customer_id),
@@ -356,14 +349,13 @@ static int64_t relay_not_after(const struct relay *relay, int slot)
 
 static void relay_begin(struct relay *relay, struct update *update, int64_t now)
 {
-    struct relay_flight *flight = mem_calloc(1, sizeof *flight);
-    *flight = (struct relay_flight){.relay = relay, .update = update};
+    update->owner = relay;
     update->started_ns = now;
     updates_move(relay->updates, update, UPDATE_STATE_IN_FLIGHT);
     pool_started(relay->pool, str_of(update->key), now);
     relay->parts.stats->sent++;
     sender_submit(relay->parts.sender, str_of(update->customer_id), buf_peek(&update->body),
-                  relay_not_after(relay, update->slot), relay_on_answer, flight);
+                  relay_not_after(relay, update->slot), relay_on_answer, update);
 }
 
 // Written outcomes are bounded: a database that takes none stops the sending.

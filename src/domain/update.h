@@ -58,6 +58,7 @@ struct update {
     unsigned char hash[UPDATE_HASH_BYTES]; // of destination and body
     bool remember;                         // the hash, in customer_state, once it is accepted
 
+    void *owner; // borrowed: for whoever has it under way
     int64_t started_ns;
     int64_t rest_until_ns;
 

@@ -715,8 +715,11 @@ void pgconn_destroy(struct pgconn *conn)
         return;
     }
     pgconn_close(conn);
-    pgconn_drop_queue(&conn->sent);
-    pgconn_drop_queue(&conn->again);
+    conn->state = PGCONN_STATE_WAITING;
+    const struct pgconn_failure failure = pgconn_failure_lost("the connection is closed");
+    pgjob_queue_move(&conn->again, &conn->sent);
+    pgjob_queue_move(&conn->again, &conn->waiting);
+    pgconn_fail_queue(&conn->again, &failure);
     pgconn_drop_queue(&conn->waiting);
     pghosts_destroy(conn->hosts);
     loop_timer_close(conn->timer);

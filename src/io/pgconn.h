@@ -77,7 +77,8 @@ struct pgconn_events {
 // Starts connecting at once. NULL with a reason when the DSN cannot be read.
 struct pgconn *pgconn_create(struct loop *loop, const struct pgconn_options *options,
                              const struct pgconn_events *events, struct err *err);
-// Ends the connection; jobs that are not done are dropped without their call.
+// Ends the connection; jobs that are not done are lost, so whoever waits for them must still be
+// there. Not from a callback.
 void pgconn_destroy(struct pgconn *conn);
 
 bool pgconn_is_ready(const struct pgconn *conn);
