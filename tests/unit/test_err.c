@@ -59,11 +59,10 @@ START_TEST(what_does_not_fit_is_cut_at_the_end)
         err_set(&err, ERR_KIND_DATA, "yz");
         err_context(&err, "%.*s", (int)(sizeof err.text - 1 - left), text);
         ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
-        ck_assert_str_eq(err.text + sizeof err.text - 2,
-                         left == 0   ? "x"
-                         : left == 1 ? ":"
-                         : left == 2 ? " "
-                                     : "y");
+        ck_assert_str_eq(err.text + sizeof err.text - 2, left == 0   ? "x"
+                                                         : left == 1 ? ":"
+                                                         : left == 2 ? " "
+                                                                     : "y");
     }
     err_context(&err, "%s", text); // longer than the room
     ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);

@@ -132,11 +132,27 @@ END_TEST
 START_TEST(refuses_what_is_no_integer_or_does_not_fit)
 {
     static const char *const cases[] = {
-        "",     "-",    "+",    "--1",  "+-1",  " 1",
-        "1 ",   "1.0",  "0x10", "1e3",  "12a",  "1_000",
-        "-+1",  "a",    "/",    ":",    "\xD9\xA1",
-        "9223372036854775808",  "-9223372036854775809",
-        "99999999999999999999", "-99999999999999999999",
+        "",
+        "-",
+        "+",
+        "--1",
+        "+-1",
+        " 1",
+        "1 ",
+        "1.0",
+        "0x10",
+        "1e3",
+        "12a",
+        "1_000",
+        "-+1",
+        "a",
+        "/",
+        ":",
+        "\xD9\xA1",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "99999999999999999999",
+        "-99999999999999999999",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t value = 99;
@@ -159,23 +175,31 @@ START_TEST(knows_well_formed_utf8)
         {"\xC2\x80\xDF\xBF", true},
         {"\xE0\xA0\x80\xED\x9F\xBF\xEE\x80\x80\xEF\xBF\xBF", true},
         {"\xF0\x90\x80\x80\xF4\x8F\xBF\xBF", true},
-        {"\x80", false},                 // no lead
-        {"\xC0\x80", false},             // overlong
-        {"\xC1\xBF", false},             // overlong
-        {"\xE0\x9F\xBF", false},         // overlong
-        {"\xF0\x8F\xBF\xBF", false},     // overlong
-        {"\xED\xA0\x80", false},         // surrogate
-        {"\xED\xBF\xBF", false},         // surrogate
-        {"\xF4\x90\x80\x80", false},     // above U+10FFFF
-        {"\xF5\x80\x80\x80", false},     //
-        {"\xFF", false},                 //
-        {"\xC3", false},                 // cut
-        {"\xE2\x82", false},             // cut
-        {"\xF0\x9F\x98", false},         // cut
-        {"\xC3" "a", false},             // no trail
-        {"\xE2\x82" "a", false},         // no trail
-        {"\xE2" "a\x82", false},         // no trail
-        {"\xF0\x9F\x98" "a", false},     // no trail
+        {"\x80", false},             // no lead
+        {"\xC0\x80", false},         // overlong
+        {"\xC1\xBF", false},         // overlong
+        {"\xE0\x9F\xBF", false},     // overlong
+        {"\xF0\x8F\xBF\xBF", false}, // overlong
+        {"\xED\xA0\x80", false},     // surrogate
+        {"\xED\xBF\xBF", false},     // surrogate
+        {"\xF4\x90\x80\x80", false}, // above U+10FFFF
+        {"\xF5\x80\x80\x80", false}, //
+        {"\xFF", false},             //
+        {"\xC3", false},             // cut
+        {"\xE2\x82", false},         // cut
+        {"\xF0\x9F\x98", false},     // cut
+        {"\xC3"
+         "a",
+         false}, // no trail
+        {"\xE2\x82"
+         "a",
+         false}, // no trail
+        {"\xE2"
+         "a\x82",
+         false}, // no trail
+        {"\xF0\x9F\x98"
+         "a",
+         false},                         // no trail
         {"\xC3\xC3\xA4", false},         // lead for trail
         {"good until here \xC3", false}, //
     };
