@@ -361,9 +361,11 @@ START_TEST(single_statuses_count_before_their_class)
         int status;
         enum verdict_outcome kind;
     } rows[] = {
-        {409, VERDICT_OUTCOME_RETRY},   {400, VERDICT_OUTCOME_DEAD},    {499, VERDICT_OUTCOME_DEAD},
-        {401, VERDICT_OUTCOME_HOLD},    {403, VERDICT_OUTCOME_DEFAULT}, {429, VERDICT_OUTCOME_DEFAULT},
-        {399, VERDICT_OUTCOME_DEFAULT}, {500, VERDICT_OUTCOME_HOLD},    {599, VERDICT_OUTCOME_HOLD},
+        {409, VERDICT_OUTCOME_RETRY},   {400, VERDICT_OUTCOME_DEAD},
+        {499, VERDICT_OUTCOME_DEAD},    {401, VERDICT_OUTCOME_HOLD},
+        {403, VERDICT_OUTCOME_DEFAULT}, {429, VERDICT_OUTCOME_DEFAULT},
+        {399, VERDICT_OUTCOME_DEFAULT}, {500, VERDICT_OUTCOME_HOLD},
+        {599, VERDICT_OUTCOME_HOLD},
     };
     static const char *const line[] = {
         "  outcomes: {4xx: dead, 401: hold, 409: retry, 5xx: hold}\n"};

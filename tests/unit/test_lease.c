@@ -327,7 +327,7 @@ struct request {
 
 struct peer {
     int id; // a new one at each start
-    char name[16];
+    char name[24];
     int64_t skew_ns; // of its clock
     int64_t paused_until_ns;
     int64_t answer_at_ns;
