@@ -15,8 +15,9 @@
 
 enum {
     RELAY_SETTLE_MAX = 500, // updates in one settle
-    RELAY_CANDIDATES = 64,  // to choose a probe from: more than the pool remembers as tried
-    RELAY_UNTOUCHED = 64,   // remembered, to be charged perhaps
+    RELAY_AHEAD_MIN = 4,
+    RELAY_CANDIDATES = 64, // to choose a probe from: more than the pool remembers as tried
+    RELAY_UNTOUCHED = 64,  // remembered, to be charged perhaps
 };
 
 // Fetched ahead: what can be sent in so long. More would only be older when it is sent.
@@ -143,8 +144,10 @@ static void relay_log_outcome(struct relay *relay, const struct update *update, 
         [UPDATE_OUTCOME_DEAD] = {LOG_LEVEL_ERROR, "update.dead"},
     };
     bool retry = update->outcome == UPDATE_OUTCOME_RETRY;
+    // What is no id may be anything, an e-mail address say.
+    bool id = update_id_is_valid(str_of(update->customer_id));
     struct log_field fields[] = {
-        LOG_TEXT("customer_id", update->customer_id),
+        LOG_TEXT("customer_id", id ? update->customer_id : "(invalid)"),
         LOG_I64("id", update->row_count == 0 ? 0 : update->row_ids[update->row_count - 1]),
         LOG_I64("rows", (int64_t)update->row_count),
         LOG_I64("attempts", update->attempts + (retry ? 1 : 0)),
@@ -541,9 +544,8 @@ static int64_t relay_room(struct relay *relay, int64_t now)
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
     int64_t target = config->outbox.batch;
     if (ahead < (double)target) {
-        target = (int64_t)ahead;
+        target = ahead < RELAY_AHEAD_MIN ? RELAY_AHEAD_MIN : (int64_t)ahead;
     }
-    target = target > config->delivery.workers ? target : config->delivery.workers;
     // In gulps: a poll for each single update would be most of the work.
     int64_t room = target - queued;
     return room >= (target + 3) / 4 ? room : 0;

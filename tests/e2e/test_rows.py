@@ -30,6 +30,9 @@ def test_odd_ids_are_dead_before_sending(db, sandbox, config, daemon):
     assert db.row(good_id)["status"] == "done"
     assert db.row(edge_id)["http_status"] is not None
     assert {e["customer"] for e in sandbox.journal()} == {good, edge}
+    # Such an id may be anything, an e-mail address say: the log does not repeat it.
+    deaths = daemon.events("update.dead")
+    assert len(deaths) >= 3 and {d["customer_id"] for d in deaths} <= {"(invalid)", edge}
 
 
 def test_a_payload_over_1_mib_is_dead(db, sandbox, config, daemon):
