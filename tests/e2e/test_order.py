@@ -92,3 +92,14 @@ def test_a_customer_is_sent_once_at_a_time(db, sandbox, config, daemon):
     assert sandbox.state(customer)["first_name"] == "n9"
     assert len(sandbox.journal(customer)) < 10  # what came while one was in flight was folded
     checker.check_all(db, sandbox, rows=10)
+
+
+def test_of_two_values_for_one_column_the_later_row_counts(db, sandbox, config, daemon):
+    """Both are there before the daemon, so they fold into one request."""
+    customer = new_customer()
+    db.add(customer, {"email": "first@example.com", "first_name": "Ada"})
+    db.add(customer, {"email": "second@example.com"})
+    daemon.start()
+    db.wait_drained()
+    [entry] = sandbox.journal(customer)
+    assert entry["body"] == {"email": "second@example.com", "first_name": "Ada"}

@@ -181,6 +181,11 @@ START_TEST(a_late_page_neither_revives_nor_moves_a_sweep_back)
     cursor_reset_slot(cursor, 1);
     cursor_sweep_advance(cursor, 2, (struct cursor_place){NOW - 10 * SEC, 9}, false);
     ck_assert(!cursor_sweeping(cursor));
+    cursor_advance(cursor, 4, NOW, start, true);
+    cursor_sweep_begin(cursor);
+    cursor_sweep_advance(cursor, 4, start, true);
+    cursor_sweep_advance(cursor, 4, (struct cursor_place){NOW - 10 * SEC, 9}, false);
+    ck_assert(!cursor_sweeping(cursor));
 }
 END_TEST
 

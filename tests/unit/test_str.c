@@ -228,6 +228,7 @@ START_TEST(finds_what_was_meant)
         {"timeout", "timeout"}, {"tiemout", "timeout"}, {"TIMEOUT", "timeout"},
         {"worker", "workers"},  {"wrokers", "workers"}, {"rates", "rate"},
         {"laese", "lease"},     {"zzzzzzzz", NULL},     {"password", NULL},
+        {"rzz", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *found = str_nearest(str_of(cases[i].word), names, 4);
