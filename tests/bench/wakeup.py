@@ -4,6 +4,7 @@
     tests/bench/wakeup.py [COUNT]          with IMPRINT_SYNC and IMPRINT_SANDBOX, or what is in build/
 """
 
+import os
 import pathlib
 import statistics
 import sys
@@ -35,6 +36,7 @@ def measure(db, sandbox, count):
 
 def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    os.umask(0o077)  # a key file that others may read is refused
     cluster = harness.Cluster()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
