@@ -170,6 +170,21 @@ START_TEST(a_lost_answer_to_a_taking_makes_no_longer_lease)
 }
 END_TEST
 
+START_TEST(a_look_counts_from_when_it_was_asked)
+{
+    // A taking on its way may have been carried out while the answer that it was free was coming.
+    struct lease lease;
+    lease_init(&lease, LEASE);
+    struct lease_wish wish = plan(&lease, 10 * SEC);
+    const struct lease_row row = row_of(0, NULL, 4, 9);
+    struct lease_change change;
+    lease_apply(&lease, &wish, &row, 1, STR("me"), 10 * SEC, 13 * SEC, &change);
+    change = beat(&lease, 14 * SEC, row_of(0, "me", 5, 10));
+    ck_assert_uint_eq(change.acquired_count, 1);
+    ck_assert_int_eq(lease.slots[0].deadline_ns, 10 * SEC + LEASE);
+}
+END_TEST
+
 START_TEST(a_taking_that_did_not_happen_is_no_lease)
 {
     // Ours in the database alone, and the row was locked when it was to be taken anew.
@@ -564,6 +579,7 @@ int main(void)
     tcase_add_test(tests, a_late_renewal_does_not_bring_an_expired_slot_back);
     tcase_add_test(tests, a_slot_that_is_ours_in_the_database_alone_is_taken_anew);
     tcase_add_test(tests, a_lost_answer_to_a_taking_makes_no_longer_lease);
+    tcase_add_test(tests, a_look_counts_from_when_it_was_asked);
     tcase_add_test(tests, a_taking_that_did_not_happen_is_no_lease);
     tcase_add_test(tests, anothers_slot_is_taken_only_after_a_full_lease_unchanged);
     tcase_add_test(tests, every_change_seen_begins_the_wait_anew);

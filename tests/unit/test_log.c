@@ -339,19 +339,26 @@ START_TEST(a_line_written_is_bounded_and_whole_whatever_its_values)
 }
 END_TEST
 
-START_TEST(every_length_at_the_edge_of_the_line_works)
+static void check_edge(enum log_format format, bool prefix)
 {
     static char text[LINE_MAX_BYTES];
     memset(text, 'x', sizeof text);
     for (size_t len = LINE_MAX_BYTES - 120; len < LINE_MAX_BYTES; len++) {
         static struct sink sink;
-        must_open(&sink, len % 2 == 0);
-        log_configure(sink.log, LOG_LEVEL_DEBUG,
-                      len % 3 == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT);
+        must_open(&sink, prefix);
+        log_configure(sink.log, LOG_LEVEL_DEBUG, format);
         log_event(sink.log, LOG_LEVEL_INFO, "e", LOG_STR("big", ((struct str){text, len})));
         const char *line = drain(&sink);
         ck_assert_int_eq(line[strlen(line) - 1], '\n');
     }
+}
+
+START_TEST(every_length_at_the_edge_of_the_line_works)
+{
+    check_edge(LOG_FORMAT_LOGFMT, false);
+    check_edge(LOG_FORMAT_LOGFMT, true);
+    check_edge(LOG_FORMAT_JSON, false);
+    check_edge(LOG_FORMAT_JSON, true);
 }
 END_TEST
 

@@ -27,6 +27,10 @@ START_TEST(integers_are_separated_by_commas)
     pgarray_add_int64(&array, 0);
     pgarray_add_int64(&array, INT64_MAX);
     check_taken(&array, "{-9223372036854775808,NULL,0,9223372036854775807}");
+    pgarray_init(&array);
+    pgarray_add_int64(&array, 1); // the shortest element
+    pgarray_add_int64(&array, 2);
+    check_taken(&array, "{1,2}");
 }
 END_TEST
 

@@ -84,6 +84,7 @@ START_TEST(names_the_hosts_of_a_dsn_in_their_order)
         {"host=127.0.0.1", "127.0.0.1|127.0.0.1|-;"},
         {"host=::1 port=5433", "::1|::1|5433;"},
         {"hostaddr=127.0.0.2", "-|127.0.0.2|-;"},
+        {"host=127.0.0.9 hostaddr=127.0.0.2", "127.0.0.9|127.0.0.2|-;"},
         {"host=db.example hostaddr=127.0.0.2", "db.example|127.0.0.2|-;"},
         {"host=127.0.0.1,127.0.0.2 port=5433",
          "127.0.0.1|127.0.0.1|5433;127.0.0.2|127.0.0.2|5433;"},
@@ -111,6 +112,17 @@ START_TEST(names_the_hosts_of_a_dsn_in_their_order)
         pghosts_rewind(told.hosts);
         walk(told.hosts);
         ck_assert_str_eq(told.text, cases[i].addresses);
+    }
+}
+END_TEST
+
+START_TEST(what_needs_no_look_up_is_told_at_once)
+{
+    static const char *const cases[] = {"", "host=/run", "host=127.0.0.1", "host=::1",
+                                        "host=db.example hostaddr=::1"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert(pghosts_next(must_open(cases[i])));
+        ck_assert_msg(told.text[0] != '\0', "%s", cases[i]);
     }
 }
 END_TEST
@@ -227,6 +239,7 @@ int main(void)
 {
     TCase *tests = tcase_create("pghosts");
     tcase_add_test(tests, names_the_hosts_of_a_dsn_in_their_order);
+    tcase_add_test(tests, what_needs_no_look_up_is_told_at_once);
     tcase_add_test(tests, a_name_is_resolved_in_the_loop);
     tcase_add_test(tests, a_name_without_address_fails_and_the_next_host_follows);
     tcase_add_test(tests, a_dsn_that_is_none_is_refused_without_quoting_it);
