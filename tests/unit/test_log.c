@@ -172,7 +172,7 @@ static void check_one_line(const char *line, size_t len)
 
 START_TEST(no_value_can_forge_a_second_line_or_field)
 {
-    for (uint64_t round = 0; round < 20000; round++) {
+    for (uint64_t round = 0; round < 2000; round++) {
         uint64_t seed = round;
         char text[256];
         size_t len = random_text(&seed, text, sizeof text);
