@@ -741,20 +741,20 @@ def test_delay_applies_first_and_answers_late(server):
 
 
 def test_a_delay_before_applies_late_even_when_the_client_has_left(server):
-    server.faults("delay=400,before=1,count=1")
+    server.faults("delay=4000,before=1,count=1")
     with pytest.raises(TimeoutError):
-        server.post(timeout=0.1)
+        server.post(timeout=2)  # by then the request has arrived, on a busy machine too
     assert server.record() is None
     wait_until(server.record)
     line = server.journal(1)[0]
     assert (line["status"], line["applied"], line["aborted"]) == (0, True, True)
-    assert line["applied_ns"] - line["arrived_ns"] >= 400_000_000
+    assert line["applied_ns"] - line["arrived_ns"] >= 4_000_000_000
 
 
 def test_a_client_that_leaves_during_a_delay_is_journalled_at_once(server):
     server.faults("delay=60000")
     with pytest.raises(TimeoutError):
-        server.post(timeout=0.05)
+        server.post(timeout=2)
     line = server.journal(1)[0]
     assert (line["status"], line["applied"], line["aborted"]) == (0, True, True)
 
@@ -1033,7 +1033,7 @@ def test_faults_over_tls(start, certificates):
             server.post(spec)
     server.faults("hang")
     with pytest.raises(TimeoutError):
-        server.post("hang", timeout=0.2)
+        server.post("hang", timeout=2)
     server.faults("delay=100")
     assert server.post("delay").status == 200
     server.faults("huge")
