@@ -42,6 +42,7 @@ run    python3                  the demo's own check, test programs
 run    python3-psycopg2         PostgreSQL from Python
 run    openssl                  test certificates
 test   postgresql-$pg-pgtap      SQL tests
+test   libtap-parser-sourcehandler-pgtap-perl  pg_prove, which runs them
 test   python3-pytest           end-to-end tests
 test   python3-jsonschema       requests against the OpenAPI contract
 test   python3-yaml             reads that contract
