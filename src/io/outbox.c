@@ -50,6 +50,14 @@ void outbox_destroy(struct outbox *outbox)
     }
 }
 
+struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
+                         struct outbox_call call)
+{
+    struct outbox_call *copy = mem_calloc(1, sizeof *copy);
+    *copy = call;
+    return pgjob_create(outbox->timeout_ns, on_done, copy);
+}
+
 // ---- poll ----------------------------------------------------------------------------------
 
 enum { OUTBOX_LANE_ROWS = 16 }; // of one lane in one poll
@@ -229,11 +237,6 @@ void outbox_poll(struct outbox *outbox, const struct outbox_poll *poll, outbox_p
 
 // ---- fold ----------------------------------------------------------------------------------
 
-struct outbox_fold_call {
-    outbox_folded_fn done;
-    void *ctx;
-};
-
 // Columns of the fold's result.
 enum outbox_fold_column {
     FOLD_KEY,
@@ -280,9 +283,9 @@ static struct outbox_customer outbox_read_customer(const struct pgrows *rows, si
 static void outbox_on_folded(void *ctx, const struct pgconn_failure *failure,
                              const struct pgrows *const *results)
 {
-    struct outbox_fold_call *call = ctx;
+    struct outbox_call *call = ctx;
     if (failure != NULL) {
-        call->done(call->ctx, failure, NULL, 0);
+        call->folded(call->ctx, failure, NULL, 0);
         free(call);
         return;
     }
@@ -303,7 +306,7 @@ static void outbox_on_folded(void *ctx, const struct pgconn_failure *failure,
                                       .too_big = pgrows_bool(rows, i, FOLD_TOO_BIG),
                                       .payload = outbox_cell(rows, i, FOLD_PAYLOAD)};
     }
-    call->done(call->ctx, NULL, folded, customers);
+    call->folded(call->ctx, NULL, folded, customers);
     free(folded);
     free(list);
     free(call);
@@ -322,38 +325,15 @@ static const char *outbox_fold_sql(const struct outbox *outbox, enum outbox_fold
     return outbox->fold_hold_thin;
 }
 
-char *outbox_upper(const char *key)
-{
-    char *upper = mem_strdup(key);
-    for (char *p = upper; *p != '\0'; p++) {
-        *p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
-    }
-    return upper;
-}
-
-static char *outbox_upper_array(const char *const *keys, size_t count)
-{
-    struct pgarray array;
-    pgarray_init(&array);
-    for (size_t i = 0; i < count; i++) {
-        char *upper = outbox_upper(keys[i]);
-        pgarray_add_text(&array, str_of(upper));
-        free(upper);
-    }
-    return pgarray_take(&array);
-}
-
 void outbox_fold(struct outbox *outbox, const char *const *keys, size_t count,
                  enum outbox_fold_mode mode, outbox_folded_fn done, void *ctx)
 {
-    struct outbox_fold_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_fold_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_folded, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_folded, (struct outbox_call){.folded = done, .ctx = ctx});
     pgjob_statement(job, outbox_fold_sql(outbox, mode));
     pgjob_param(job, outbox_text_array(keys, count));
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
-    pgjob_param(job, outbox_upper_array(keys, count));
     pgconn_submit(outbox->conn, job);
 }
 

@@ -171,37 +171,27 @@ void outbox_hello(struct outbox *outbox, outbox_hello_fn done, void *ctx)
 
 // ---- calls without a result --------------------------------------------------------------------
 
-struct outbox_done_call {
-    outbox_done_fn done;
-    void *ctx;
-};
-
 static void outbox_on_done(void *ctx, const struct pgconn_failure *failure,
                            const struct pgrows *const *rows)
 {
     (void)rows;
-    struct outbox_done_call *call = ctx;
+    struct outbox_call *call = ctx;
     call->done(call->ctx, failure);
     free(call);
 }
 
-static struct pgjob *outbox_done_job(const struct outbox *outbox, outbox_done_fn done, void *ctx)
-{
-    struct outbox_done_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_done_call){.done = done, .ctx = ctx};
-    return pgjob_create(outbox->timeout_ns, outbox_on_done, call);
-}
-
 void outbox_listen(struct outbox *outbox, outbox_done_fn done, void *ctx)
 {
-    struct pgjob *job = outbox_done_job(outbox, done, ctx);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_done, (struct outbox_call){.done = done, .ctx = ctx});
     pgjob_statement(job, "LISTEN imprint_sync");
     pgconn_submit(outbox->conn, job);
 }
 
 void outbox_goodbye(struct outbox *outbox, outbox_done_fn done, void *ctx)
 {
-    struct pgjob *job = outbox_done_job(outbox, done, ctx);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_done, (struct outbox_call){.done = done, .ctx = ctx});
     pgjob_statement(job, "SELECT imprint_sync.goodbye($1)");
     pgjob_param_text(job, outbox->instance);
     // Nobody is idle and listening any more.
@@ -211,11 +201,6 @@ void outbox_goodbye(struct outbox *outbox, outbox_done_fn done, void *ctx)
 
 // ---- for render --------------------------------------------------------------------------------
 
-struct outbox_found_call {
-    outbox_found_fn done;
-    void *ctx;
-};
-
 static struct str outbox_admin_cell(const struct pgrows *rows, int column)
 {
     return (struct str){pgrows_text(rows, 0, column), pgrows_length(rows, 0, column)};
@@ -224,59 +209,45 @@ static struct str outbox_admin_cell(const struct pgrows *rows, int column)
 static void outbox_on_found_source(void *ctx, const struct pgconn_failure *failure,
                                    const struct pgrows *const *rows)
 {
-    struct outbox_found_call *call = ctx;
+    struct outbox_call *call = ctx;
     struct outbox_found found = {.found = false};
     if (failure == NULL) {
         found.source_count = pgrows_int64(rows[0], 0, 0);
         found.source = outbox_admin_cell(rows[0], 1);
     }
-    call->done(call->ctx, failure, &found);
+    call->found(call->ctx, failure, &found);
     free(call);
 }
 
 static void outbox_on_found_row(void *ctx, const struct pgconn_failure *failure,
                                 const struct pgrows *const *rows)
 {
-    struct outbox_found_call *call = ctx;
+    struct outbox_call *call = ctx;
     struct outbox_found found = {.found = failure == NULL && pgrows_count(rows[0]) == 1};
     if (found.found) {
         found.customer_id = outbox_admin_cell(rows[0], 0);
         found.thin = pgrows_null(rows[0], 0, 1);
         found.payload = outbox_admin_cell(rows[0], 1);
     }
-    call->done(call->ctx, failure, &found);
+    call->found(call->ctx, failure, &found);
     free(call);
-}
-
-// As written, in lower and in upper case.
-static void outbox_spellings(struct pgjob *job, const char *customer_id)
-{
-    char *lower = mem_strdup(customer_id);
-    for (char *p = lower; *p != '\0'; p++) {
-        *p = str_lower_char(*p);
-    }
-    pgjob_param_text(job, customer_id);
-    pgjob_param(job, lower);
-    pgjob_param(job, outbox_upper(customer_id));
 }
 
 void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_found_fn done,
                         void *ctx)
 {
     assert(outbox->find_source != NULL);
-    struct outbox_found_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_found_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_found_source, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_found_source, (struct outbox_call){.found = done, .ctx = ctx});
     pgjob_statement(job, outbox->find_source);
-    outbox_spellings(job, customer_id);
+    pgjob_param_text(job, customer_id);
     pgconn_submit(outbox->conn, job);
 }
 
 void outbox_find_row(struct outbox *outbox, int64_t id, outbox_found_fn done, void *ctx)
 {
-    struct outbox_found_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_found_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_found_row, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_found_row, (struct outbox_call){.found = done, .ctx = ctx});
     pgjob_statement(job,
                     "SELECT customer_id, payload::text FROM imprint_sync.outbox WHERE id = $1");
     pgjob_param_int64(job, id);
@@ -327,21 +298,16 @@ void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx)
     // A small table is scanned although it has an index; with this only one that has none.
     pgjob_statement(job, "SET LOCAL enable_seqscan = off");
     pgjob_statement(job, call->sql);
-    outbox_spellings(job, "00000000-0000-0000-0000-000000000000");
+    pgjob_param_text(job, "00000000-0000-0000-0000-000000000000");
     pgconn_submit(outbox->conn, job);
 }
 
 // ---- leases ------------------------------------------------------------------------------------
 
-struct outbox_beat_call {
-    outbox_beat_fn done;
-    void *ctx;
-};
-
 static void outbox_on_beat(void *ctx, const struct pgconn_failure *failure,
                            const struct pgrows *const *rows)
 {
-    struct outbox_beat_call *call = ctx;
+    struct outbox_call *call = ctx;
     struct lease_row list[LEASE_SLOTS];
     size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
     count = count < LEASE_SLOTS ? count : LEASE_SLOTS;
@@ -352,7 +318,7 @@ static void outbox_on_beat(void *ctx, const struct pgconn_failure *failure,
                                      .renewals = pgrows_int64(rows[0], i, 3)};
     }
     int64_t last_id = failure != NULL ? 0 : pgrows_int64(rows[1], 0, 0);
-    call->done(call->ctx, failure, list, count, last_id);
+    call->beat(call->ctx, failure, list, count, last_id);
     free(call);
 }
 
@@ -385,11 +351,10 @@ static void outbox_beat_numbers(struct pgjob *job, const struct lease *lease, co
 void outbox_heartbeat(struct outbox *outbox, const struct lease *lease,
                       const struct lease_wish *wish, bool pool_open, outbox_beat_fn done, void *ctx)
 {
-    struct outbox_beat_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_beat_call){.done = done, .ctx = ctx};
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_beat, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_beat, (struct outbox_call){.beat = done, .ctx = ctx});
     pgjob_statement(job, "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
                          "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12)");
     pgjob_param_text(job, outbox->instance);
@@ -410,11 +375,6 @@ void outbox_heartbeat(struct outbox *outbox, const struct lease *lease,
 }
 
 // ---- counts ------------------------------------------------------------------------------------
-
-struct outbox_counts_call {
-    outbox_counts_fn done;
-    void *ctx;
-};
 
 // Bounded work however long the queue is: 100,000 index entries, then the index's own estimate.
 static const char outbox_count_pending[] =
@@ -453,9 +413,9 @@ static const char outbox_count_xmin[] =
 static void outbox_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct pgrows *const *rows)
 {
-    struct outbox_counts_call *call = ctx;
+    struct outbox_call *call = ctx;
     if (failure != NULL) {
-        call->done(call->ctx, failure, NULL);
+        call->counts(call->ctx, failure, NULL);
     } else {
         const struct outbox_counts counts = {.pending = pgrows_int64(rows[1], 0, 0),
                                              .due = pgrows_int64(rows[1], 0, 1),
@@ -464,16 +424,15 @@ static void outbox_on_counts(void *ctx, const struct pgconn_failure *failure,
                                              .oldest_s = pgrows_int64(rows[2], 0, 0),
                                              .dead = pgrows_int64(rows[3], 0, 0),
                                              .xmin_age_s = pgrows_int64(rows[4], 0, 0)};
-        call->done(call->ctx, NULL, &counts);
+        call->counts(call->ctx, NULL, &counts);
     }
     free(call);
 }
 
 void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx)
 {
-    struct outbox_counts_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_counts_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_counts, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_counts, (struct outbox_call){.counts = done, .ctx = ctx});
     pgjob_statement(job, outbox_count_walk);
     pgjob_statement(job, outbox_count_pending);
     pgjob_statement(job, outbox_count_oldest);
@@ -484,27 +443,21 @@ void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx)
 
 // ---- pruning -----------------------------------------------------------------------------------
 
-struct outbox_prune_call {
-    outbox_pruned_fn done;
-    void *ctx;
-};
-
 static void outbox_on_pruned(void *ctx, const struct pgconn_failure *failure,
                              const struct pgrows *const *rows)
 {
-    struct outbox_prune_call *call = ctx;
+    struct outbox_call *call = ctx;
     bool ok = failure == NULL;
-    call->done(call->ctx, failure, ok ? pgrows_int64(rows[0], 0, 0) : 0,
-               ok ? pgrows_int64(rows[0], 0, 1) : 0);
+    call->pruned(call->ctx, failure, ok ? pgrows_int64(rows[0], 0, 0) : 0,
+                 ok ? pgrows_int64(rows[0], 0, 1) : 0);
     free(call);
 }
 
 void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t after, int64_t limit,
                   outbox_pruned_fn done, void *ctx)
 {
-    struct outbox_prune_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_prune_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_pruned, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_pruned, (struct outbox_call){.pruned = done, .ctx = ctx});
     // Along the primary key: an index on settled_at would cost every settle. Rows that stay, dead
     // or pending, are walked over once a round.
     pgjob_statement(job, "WITH page AS MATERIALIZED ("
@@ -524,15 +477,10 @@ void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t after, in
 
 // ---- watched tables ----------------------------------------------------------------------------
 
-struct outbox_watch_call {
-    outbox_watch_fn done;
-    void *ctx;
-};
-
 static void outbox_on_watch(void *ctx, const struct pgconn_failure *failure,
                             const struct pgrows *const *rows)
 {
-    struct outbox_watch_call *call = ctx;
+    struct outbox_call *call = ctx;
     size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
     struct outbox_watch_fault *faults = mem_calloc(count, sizeof *faults);
     for (size_t i = 0; i < count; i++) {
@@ -540,30 +488,24 @@ static void outbox_on_watch(void *ctx, const struct pgconn_failure *failure,
                                                 .trigger = pgrows_text(rows[0], i, 1),
                                                 .problem = pgrows_text(rows[0], i, 2)};
     }
-    call->done(call->ctx, failure, faults, count);
+    call->watch(call->ctx, failure, faults, count);
     free(faults);
     free(call);
 }
 
 void outbox_watch_check(struct outbox *outbox, outbox_watch_fn done, void *ctx)
 {
-    struct outbox_watch_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_watch_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_watch, call);
+    struct pgjob *job =
+        outbox_job(outbox, outbox_on_watch, (struct outbox_call){.watch = done, .ctx = ctx});
     pgjob_statement(job, "SELECT watched, trigger_name, problem FROM imprint_sync.watch_check()"
                          " LIMIT 100");
     pgconn_submit(outbox->conn, job);
 }
 
-struct outbox_watch_errors_call {
-    outbox_watch_errors_fn done;
-    void *ctx;
-};
-
 static void outbox_on_watch_errors(void *ctx, const struct pgconn_failure *failure,
                                    const struct pgrows *const *rows)
 {
-    struct outbox_watch_errors_call *call = ctx;
+    struct outbox_call *call = ctx;
     size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
     struct outbox_watch_error *errors = mem_calloc(count, sizeof *errors);
     for (size_t i = 0; i < count; i++) {
@@ -572,7 +514,7 @@ static void outbox_on_watch_errors(void *ctx, const struct pgconn_failure *failu
                                                 .count = pgrows_int64(rows[0], i, 2),
                                                 .last_id = pgrows_int64(rows[0], i, 3)};
     }
-    call->done(call->ctx, failure, errors, count);
+    call->watch_errors(call->ctx, failure, errors, count);
     free(errors);
     free(call);
 }
@@ -580,9 +522,8 @@ static void outbox_on_watch_errors(void *ctx, const struct pgconn_failure *failu
 void outbox_watch_errors(struct outbox *outbox, int64_t after, outbox_watch_errors_fn done,
                          void *ctx)
 {
-    struct outbox_watch_errors_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct outbox_watch_errors_call){.done = done, .ctx = ctx};
-    struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_watch_errors, call);
+    struct pgjob *job = outbox_job(outbox, outbox_on_watch_errors,
+                                   (struct outbox_call){.watch_errors = done, .ctx = ctx});
     pgjob_statement(job, "SELECT watched_name, sqlstate, count(*), max(id)"
                          " FROM imprint_sync.watch_error WHERE id > $1 GROUP BY 1, 2 LIMIT 100");
     pgjob_param_int64(job, after);

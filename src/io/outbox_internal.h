@@ -27,21 +27,37 @@ struct outbox {
     char *timeline;
 };
 
+// Whom a call answers: the one function of its kind.
+struct outbox_call {
+    union {
+        outbox_done_fn done;
+        outbox_folded_fn folded;
+        outbox_found_fn found;
+        outbox_beat_fn beat;
+        outbox_counts_fn counts;
+        outbox_pruned_fn pruned;
+        outbox_watch_fn watch;
+        outbox_watch_errors_fn watch_errors;
+    };
+    void *ctx;
+};
+
+// A job that ends in `on_done`, which gets a copy of `call` to use and to free.
+struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
+                         struct outbox_call call);
+
 // The fold statements; the caller frees them. `key_match` is a condition on s and c, made by
 // outbox_sql_key_match.
 char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);
 char *outbox_sql_fold_without(bool thin_rows);
 char *outbox_sql_settle(bool delete_done);
-// The source row of one customer ($1; $2 and $3 in lower and upper case), by itself.
+// The source row of one customer ($1), by itself.
 char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);
 
 // The look-up in the source by the key column's own type; NULL when that cannot hold an id.
 char *outbox_sql_key_match(const char *column, const char *type_name, const char *type_category);
-
-// ASCII upper case; the caller frees it.
-char *outbox_upper(const char *key);
 
 // `name` as a quoted SQL identifier; the caller frees it.
 char *outbox_sql_identifier(const char *name);
