@@ -263,8 +263,7 @@ static int commands_parse(int argc, char **argv, const struct command *command,
     int value;
     opterr = 0;
     while ((value = getopt_long(argc, argv, "+c:h", list, NULL)) != -1) {
-        bool known = value != '?' && value != ':';
-        if (!known) {
+        if (value == '?') {
             return commands_bad_option(argv);
         }
         if (value == OPTION_HELP) {

@@ -349,11 +349,8 @@ static void daemon_on_pruned(void *ctx, const struct pgconn_failure *failure, in
     struct daemon *daemon = ctx;
     daemon->pruned += deleted;
     daemon->prune_place = last_id;
-    if (failure == NULL && last_id != 0) {
-        daemon->next_prune_ns = 0; // the round goes on
-        return;
-    }
-    if (daemon->pruned > 0) {
+    bool ended = failure != NULL || last_id == 0;
+    if (ended && daemon->pruned > 0) {
         log_event(daemon->log, LOG_LEVEL_INFO, "prune.done", LOG_I64("rows", daemon->pruned));
         daemon->pruned = 0;
     }
@@ -395,7 +392,8 @@ static void daemon_on_chores(void *ctx)
     // Of all instances, the one that holds slot 0.
     bool mine =
         daemon->connected && daemon->phase == DAEMON_PHASE_RUNNING && daemon->lease.slots[0].mine;
-    if (mine && daemon->config->outbox.retention_ns > 0 && now >= daemon->next_prune_ns) {
+    bool prune = daemon->prune_place != 0 || now >= daemon->next_prune_ns;
+    if (mine && daemon->config->outbox.retention_ns > 0 && prune) {
         daemon->next_prune_ns = now + DAEMON_PRUNE_NS;
         outbox_prune(daemon->outbox, daemon->config->outbox.retention_ns, daemon->prune_place,
                      DAEMON_PRUNE_ROWS, daemon_on_pruned, daemon);

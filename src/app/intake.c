@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { INTAKE_DESTINATION_MAX = 65536, INTAKE_HEX_LEN = 2 * UPDATE_HASH_BYTES };
 
@@ -115,16 +114,24 @@ static void intake_settle(struct intake *intake, struct update *update, enum upd
 
 enum intake_rows { INTAKE_ROWS_ALL, INTAKE_ROWS_THIN, INTAKE_ROWS_TOO_BIG };
 
-// An update of only some of the customer's rows; the others are read again when it has settled.
-static struct update *intake_update_of(const struct intake *intake,
-                                       const struct outbox_customer *customer,
-                                       enum intake_rows which, int64_t now)
+// Without rows yet.
+static struct update *intake_new_update(const struct intake *intake,
+                                        const struct outbox_customer *customer, int64_t now)
 {
     struct update *update =
         update_create(customer->key, customer->customer_id, customer->slot, customer->priority);
     update->lease_epoch = intake->parts.lease->slots[customer->slot].epoch;
     update->age_ns = customer->age_ns;
     update->fetched_ns = now;
+    return update;
+}
+
+// An update of only some of the customer's rows; the others are read again when it has settled.
+static struct update *intake_update_of(const struct intake *intake,
+                                       const struct outbox_customer *customer,
+                                       enum intake_rows which, int64_t now)
+{
+    struct update *update = intake_new_update(intake, customer, now);
     for (size_t i = 0; i < customer->row_count; i++) {
         const struct outbox_row *row = &customer->rows[i];
         if (which == INTAKE_ROWS_ALL || (which == INTAKE_ROWS_THIN && row->thin) ||
@@ -184,11 +191,7 @@ static bool intake_apply_charge(struct intake *intake, const struct outbox_custo
     if (charge == NULL) {
         return false;
     }
-    struct update *update =
-        update_create(customer->key, customer->customer_id, customer->slot, customer->priority);
-    update->lease_epoch = intake->parts.lease->slots[customer->slot].epoch;
-    update->age_ns = customer->age_ns;
-    update->fetched_ns = now;
+    struct update *update = intake_new_update(intake, customer, now);
     for (size_t i = 0; i < customer->row_count; i++) {
         if (customer->rows[i].id <= charge->last_id) {
             update_add_row(update, customer->rows[i].id, customer->rows[i].attempts);

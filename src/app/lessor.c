@@ -73,8 +73,7 @@ static void lessor_beat_failed(struct lessor *lessor, const struct pgconn_failur
 {
     lessor->next_ns = now + CLOCK_NS_PER_SEC;
     if (!failure->lost) {
-        log_event(lessor->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "heartbeat"),
-                  LOG_TEXT("reason", failure->text));
+        pgconn_log_failure(lessor->parts.log, "heartbeat", failure);
     }
 }
 

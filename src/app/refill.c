@@ -276,8 +276,7 @@ static void refill_fold_failed(struct refill *refill, const struct pgconn_failur
     } else if (source && refill_is_source_error(failure)) {
         refill_hold(refill, failure->sqlstate, now);
     } else {
-        log_event(refill->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "fold"),
-                  LOG_TEXT("reason", failure->text));
+        pgconn_log_failure(refill->parts.log, "fold", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
         // The cursor has passed these customers.
         refill_drop_keys(&refill->wanted, &refill->wanted_count);
@@ -308,7 +307,6 @@ static void refill_on_folded(void *ctx, const struct pgconn_failure *failure,
     size_t batch = (size_t)refill->parts.config->outbox.batch;
     refill->fold_max = refill->fold_max * 2 < batch ? refill->fold_max * 2 : batch;
     refill_drop_keys(&refill->folding, &refill->folding_count);
-    refill->parts.on_queued(refill->parts.ctx);
 }
 
 static void refill_fold(struct refill *refill)
@@ -379,8 +377,7 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
     int64_t now = loop_now_ns(refill->parts.loop);
     refill->call = REFILL_CALL_NONE;
     if (failure != NULL && !failure->lost) {
-        log_event(refill->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "poll"),
-                  LOG_TEXT("reason", failure->text));
+        pgconn_log_failure(refill->parts.log, "poll", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
     } else if (failure == NULL) {
         if (!refill->stale) { // else the places were set back meanwhile
@@ -390,7 +387,6 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
         for (size_t i = 0; i < polled->key_count; i++) {
             refill_want(refill, polled->keys[i]);
         }
-        refill->parts.on_queued(refill->parts.ctx);
     }
     free(call);
 }

@@ -25,9 +25,6 @@ struct refill_parts { // all borrowed
     struct updates *updates;
     const struct lease *lease;
     bool listening; // a NOTIFY can wake us
-    // Called when new updates are queued, or settled without being sent.
-    void (*on_queued)(void *ctx);
-    void *ctx;
 };
 
 struct refill *refill_create(const struct refill_parts *parts);

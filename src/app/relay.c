@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 
 enum {
@@ -74,11 +73,6 @@ static void relay_on_timer(void *ctx)
     (void)ctx; // the turn's end does the work
 }
 
-static void relay_on_queued(void *ctx)
-{
-    (void)ctx;
-}
-
 struct relay *relay_create(const struct relay_parts *parts)
 {
     struct relay *relay = mem_calloc(1, sizeof *relay);
@@ -99,9 +93,7 @@ struct relay *relay_create(const struct relay_parts *parts)
                                         .config = config,
                                         .outbox = parts->outbox,
                                         .updates = relay->updates,
-                                        .lease = parts->lease,
-                                        .on_queued = relay_on_queued,
-                                        .ctx = relay};
+                                        .lease = parts->lease};
     relay->refill = refill_create(&refill);
     return relay;
 }
@@ -123,12 +115,6 @@ void relay_destroy(struct relay *relay)
 }
 
 // ---- what the log says of an update --------------------------------------------------------
-
-static struct str relay_reason(const struct update *update)
-{
-    // The row's error may quote the customer's data; what is logged of it stands in the verdict.
-    return update->error != NULL && update->started_ns == 0 ? str_of(update->error) : STR("");
-}
 
 static void relay_log_outcome(struct relay *relay, const struct update *update, const char *type,
                               const char *param, const char *reason)
@@ -161,12 +147,10 @@ static void relay_log_outcome(struct relay *relay, const struct update *update, 
               fields, sizeof fields / sizeof fields[0]);
 }
 
-// What was settled without a request: intake fixed its outcome.
+// What was settled without a request: intake fixed its outcome, and gave a reason without values.
 static void relay_log_unsent(struct relay *relay, const struct update *update)
 {
-    char *reason = mem_strndup(relay_reason(update).ptr, relay_reason(update).len);
-    relay_log_outcome(relay, update, "", "", reason);
-    free(reason);
+    relay_log_outcome(relay, update, "", "", update->error == NULL ? "" : update->error);
 }
 
 static void relay_log_change(struct relay *relay, const struct pool_change *change)
@@ -443,8 +427,7 @@ static void relay_settle_failed(struct relay *relay, const struct pgconn_failure
     }
     // 40001, 40P01, 53100 and the like: nothing is wrong with the outcomes.
     relay->settle_after_ns = loop_now_ns(relay->parts.loop) + RELAY_SETTLE_PAUSE_NS;
-    log_event(relay->parts.log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", "settle"),
-              LOG_TEXT("reason", failure->text));
+    pgconn_log_failure(relay->parts.log, "settle", failure);
 }
 
 static void relay_finish(struct relay *relay, struct update *update, bool more, int64_t now)

@@ -276,6 +276,12 @@ static struct pgconn_failure pgconn_failure_lost(const char *text)
     return failure;
 }
 
+void pgconn_log_failure(struct log *log, const char *during, const struct pgconn_failure *failure)
+{
+    log_event(log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", during),
+              LOG_TEXT("reason", failure->text));
+}
+
 // ---- the connection's life -----------------------------------------------------------------
 
 static void pgconn_close(struct pgconn *conn)

@@ -15,6 +15,7 @@
 #define IO_PGCONN_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "io/loop.h"
 
 #include <stdbool.h>
@@ -32,6 +33,9 @@ struct pgconn_failure {
 
 // SQLSTATE class, e.g. pgconn_failed_with(failure, "22").
 bool pgconn_failed_with(const struct pgconn_failure *failure, const char *prefix);
+
+// The event db.error: a statement failed, and what it was for is tried again.
+void pgconn_log_failure(struct log *log, const char *during, const struct pgconn_failure *failure);
 
 // The rows of one statement. Borrowed; valid during the done call.
 struct pgrows;
