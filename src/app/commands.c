@@ -26,6 +26,7 @@ enum option_value {
     OPTION_EXPLAIN,
     OPTION_CUSTOMER,
     OPTION_ROW,
+    OPTION_UNTIL,
 };
 
 static const struct {
@@ -45,6 +46,8 @@ static const struct {
     {"explain", OPTION_EXPLAIN, NULL, "say which column and type made each field"},
     {"customer", OPTION_CUSTOMER, "ID", "render the source row of this customer"},
     {"row", OPTION_ROW, "ID", "render this row of the outbox"},
+    {"until", OPTION_UNTIL, "WHEN",
+     "end by itself: a time (UTC, or with its\noffset), or a duration such as 90m"},
 };
 enum { COMMANDS_OPTIONS = sizeof commands_options / sizeof commands_options[0] };
 
@@ -82,6 +85,13 @@ static const struct command commands[] = {
      "mended, 69 when database or API cannot be reached.\n",
      check_run,
      {OPTION_OFFLINE, OPTION_API, OPTION_JSON, OPTION_PRINT, OPTION_PRINT_DEFAULTS}},
+    {"pause",
+     "stop the sending of all instances, for maintenance at Imprint",
+     "Requests in flight are finished; changes go on to be collected in the outbox.\n"
+     "It holds for every instance, also for those that start later, until `resume`.\n",
+     pause_run,
+     {OPTION_UNTIL}},
+    {"resume", "end a pause; sending goes on with a slow start", "", resume_run, {0}},
     {"migrate",
      "create or update the schema imprint_sync in the database",
      "Applies what is missing, one transaction each; run it again at any time.\n"
@@ -206,6 +216,9 @@ static void options_set(struct options *options, int value, const char *argument
         break;
     case OPTION_ROW:
         options->row = argument;
+        break;
+    case OPTION_UNTIL:
+        options->until = argument;
         break;
     default:
         break;

@@ -157,33 +157,6 @@ static void daemon_listen(struct daemon *daemon, const struct outbox_hello *hell
     outbox_listen(daemon->outbox, daemon_on_listening, daemon);
 }
 
-static bool daemon_schema_is_right(struct daemon *daemon, const struct outbox_hello *hello)
-{
-    char text[256];
-    switch (hello->schema) {
-    case OUTBOX_SCHEMA_RIGHT:
-        return true;
-    case OUTBOX_SCHEMA_MISSING:
-        snprintf(text, sizeof text,
-                 "the database has no schema imprint_sync: run `imprint-sync migrate`");
-        break;
-    case OUTBOX_SCHEMA_OLD:
-        snprintf(text, sizeof text,
-                 "the schema imprint_sync has version %lld, this program needs %d: run "
-                 "`imprint-sync migrate`",
-                 (long long)hello->schema_version, OUTBOX_SCHEMA_VERSION);
-        break;
-    case OUTBOX_SCHEMA_NEW:
-        snprintf(text, sizeof text,
-                 "the schema imprint_sync has version %lld, this program knows only %d: install "
-                 "the newer imprint-sync",
-                 (long long)hello->schema_version, OUTBOX_SCHEMA_VERSION);
-        break;
-    }
-    daemon_refuse(daemon, text);
-    return false;
-}
-
 static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
                             const struct outbox_hello *hello)
 {
@@ -197,7 +170,9 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
         }
         return;
     }
-    if (!daemon_schema_is_right(daemon, hello)) {
+    struct err err;
+    if (!outbox_schema_is_right(hello, &err)) {
+        daemon_refuse(daemon, err.text);
         return;
     }
     daemon->connected = true;
@@ -240,10 +215,14 @@ static void daemon_on_db_lost(void *ctx, const struct pgconn_failure *failure)
     }
 }
 
-static void daemon_on_notify(void *ctx)
+static void daemon_on_notify(void *ctx, const char *payload)
 {
     struct daemon *daemon = ctx;
-    relay_on_notify(daemon->relay);
+    if (strcmp(payload, "lease") == 0) {
+        lessor_on_notify(daemon->lessor);
+    } else {
+        relay_on_notify(daemon->relay);
+    }
 }
 
 static void daemon_on_listen_ready(void *ctx)
@@ -440,6 +419,10 @@ static void daemon_watch_once(struct daemon *daemon)
         daemon_stop(daemon, "nothing is due", daemon_once_code(daemon));
         return;
     }
+    if (relay_is_paused_by_hand(daemon->relay)) {
+        daemon_stop(daemon, "sending is paused: `imprint-sync resume` ends that", EXIT_FAILURE);
+        return;
+    }
     if (held && !relay_is_stuck(daemon->relay)) {
         daemon->stuck_since_ns = 0;
         return;
@@ -598,7 +581,8 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .outbox = daemon->outbox,
                                         .lease = &daemon->lease,
                                         .relay = daemon->relay,
-                                        .instance = daemon->instance};
+                                        .instance = daemon->instance,
+                                        .burst = daemon->config->delivery.burst};
     daemon->lessor = lessor_create(&lessor);
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);

@@ -304,8 +304,7 @@ static void intake_map(struct intake *intake, const struct outbox_customer *cust
 void intake_take(struct intake *intake, const struct outbox_customer *customer,
                  const char *sqlstate, int64_t now)
 {
-    const struct lease_slot *slot = &intake->parts.lease->slots[customer->slot];
-    if (!slot->mine || slot->draining ||
+    if (!lease_is_usable(intake->parts.lease, customer->slot) ||
         updates_find(intake->parts.updates, customer->key) != NULL) {
         return;
     }

@@ -2,21 +2,31 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "domain/peers.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { LESSOR_BEATS = 5 }; // in one lease
+
+// While slots that are due to us are another's still, and nobody may say when they are free.
+#define LESSOR_LOOK_NS CLOCK_NS_PER_SEC
+// Between two tries to take what was locked.
+#define LESSOR_RETRY_NS (100 * CLOCK_NS_PER_MS)
 
 struct lessor {
     struct lessor_parts parts;
     struct loop_timer *timer;
+    struct peers peers;
     bool ready;
     bool asking;
     bool asked;
     bool draining;
     int64_t asked_ns;
     int64_t next_ns;
-    struct lease_wish wish; // of the heartbeat under way
+    int wants;                  // as last told
+    int64_t throttled_until_ns; // as last told
+    struct lease_wish wish;     // of the heartbeat under way
 };
 
 static void lessor_on_timer(void *ctx)
@@ -28,7 +38,9 @@ struct lessor *lessor_create(const struct lessor_parts *parts)
 {
     struct lessor *lessor = mem_calloc(1, sizeof *lessor);
     lessor->parts = *parts;
+    lessor->wants = LEASE_SLOTS;
     lessor->timer = loop_timer_open(parts->loop, lessor_on_timer, lessor);
+    peers_init(&lessor->peers, parts->lease->lease_ns);
     return lessor;
 }
 
@@ -39,6 +51,8 @@ void lessor_destroy(struct lessor *lessor)
         free(lessor);
     }
 }
+
+// ---- what the log says ---------------------------------------------------------------------
 
 static void lessor_report(const struct lessor *lessor, const struct lease_change *change,
                           const char *reason)
@@ -60,25 +74,87 @@ static void lessor_report(const struct lessor *lessor, const struct lease_change
     }
 }
 
-static bool lessor_can_take(const struct lessor *lessor, int64_t now)
+// ---- shares --------------------------------------------------------------------------------
+
+// With fewer slots than this the burst holds no whole token.
+static int lessor_min_slots(const struct lessor *lessor)
 {
-    const bool busy[LEASE_SLOTS] = {false};
-    struct lease_wish wish;
-    lease_plan(lessor->parts.lease, busy, now, &wish);
-    return wish.take_count > 0;
+    int64_t burst = lessor->parts.burst;
+    return burst >= LEASE_SLOTS ? 1 : (int)((LEASE_SLOTS + burst - 1) / burst);
 }
+
+static int lessor_wants(const struct lessor *lessor)
+{
+    const struct relay *relay = lessor->parts.relay;
+    return lease_wants(lessor->parts.lease, relay_closed_ns(relay), relay_probe_due(relay),
+                       lessor_min_slots(lessor));
+}
+
+static int lessor_share(const struct lessor *lessor, int64_t now)
+{
+    return peers_share(&lessor->peers, str_of(lessor->parts.instance), lessor_wants(lessor),
+                       lessor_min_slots(lessor), now);
+}
+
+static void lessor_busy(const struct lessor *lessor, bool busy[LEASE_SLOTS])
+{
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        busy[i] = relay_slot_busy(lessor->parts.relay, i);
+    }
+}
+
+// What a heartbeat at `now` would take or let go of.
+static struct lease_wish lessor_foresee(const struct lessor *lessor, int64_t now)
+{
+    bool busy[LEASE_SLOTS];
+    lessor_busy(lessor, busy);
+    struct lease lease = *lessor->parts.lease;
+    struct lease_wish wish;
+    struct lease_change change;
+    lease_plan(&lease, lessor_share(lessor, now), busy, now, &wish, &change);
+    return wish;
+}
+
+// ---- answers -------------------------------------------------------------------------------
 
 static void lessor_beat_failed(struct lessor *lessor, const struct pgconn_failure *failure,
                                int64_t now)
 {
     lessor->next_ns = now + CLOCK_NS_PER_SEC;
+    lessor->throttled_until_ns = 0; // to be told again
     if (!failure->lost) {
         pgconn_log_failure(lessor->parts.log, "heartbeat", failure);
     }
 }
 
+static int64_t lessor_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// When to beat again.
+static void lessor_schedule(struct lessor *lessor, int64_t now)
+{
+    const struct lease *lease = lessor->parts.lease;
+    int64_t interval_ns = lease->lease_ns / LESSOR_BEATS;
+    int64_t next_ns = now + interval_ns;
+    const struct lease_wish wish = lessor_foresee(lessor, now);
+    if (wish.take_count + wish.give_count > 0) {
+        // At once, unless that is just what was tried.
+        bool tried = lessor->wish.take_count + lessor->wish.give_count > 0;
+        next_ns = tried ? now + LESSOR_RETRY_NS : now;
+    } else {
+        lessor->asked = true;
+        next_ns = lessor_earlier(next_ns, lease_next_ns(lease));
+        if ((int)lease_held(lease) < lessor_share(lessor, now)) {
+            next_ns = lessor_earlier(next_ns, now + LESSOR_LOOK_NS);
+        }
+    }
+    lessor->next_ns = next_ns;
+}
+
 static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
-                           const struct lease_row *rows, size_t count, int64_t last_id)
+                           const struct outbox_beaten *beaten)
 {
     struct lessor *lessor = ctx;
     struct lease *lease = lessor->parts.lease;
@@ -88,45 +164,72 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
         lessor_beat_failed(lessor, failure, now);
         return;
     }
+    // A pause that is on already must be known before the first slot is ours.
+    relay_on_pool(lessor->parts.relay, beaten->paused_ns, beaten->throttled_ns);
+    lease_on_server(lease, beaten->strange_server, now);
+    peers_see(&lessor->peers, beaten->peers, beaten->peer_count, now);
     struct lease_change change;
-    lease_apply(lease, &lessor->wish, rows, count, str_of(lessor->parts.instance), lessor->asked_ns,
-                now, &change);
+    lease_apply(lease, &lessor->wish, beaten->leases, beaten->lease_count,
+                str_of(lessor->parts.instance), lessor->asked_ns, now, &change);
     for (size_t i = 0; i < change.acquired_count; i++) {
-        lease->slots[change.acquired[i]].floor_id = last_id;
+        lease->slots[change.acquired[i]].floor_id = beaten->last_id;
     }
     lessor_report(lessor, &change, "taken by another instance");
     relay_on_lease(lessor->parts.relay, &change);
-    // What is free, or has just been given back, need not wait for the next beat; and who holds
-    // nothing looks often, to take over at once.
-    bool more = lessor_can_take(lessor, now);
-    bool standby = lease_held(lease) == 0 && !lessor->draining;
-    int64_t interval_ns = lease->lease_ns / LESSOR_BEATS;
-    interval_ns = standby && interval_ns > CLOCK_NS_PER_SEC ? CLOCK_NS_PER_SEC : interval_ns;
-    lessor->asked = lessor->asked || !more;
-    lessor->next_ns = more ? now : now + interval_ns;
+    lessor_schedule(lessor, now);
 }
 
+// ---- asking --------------------------------------------------------------------------------
+
+static void lessor_beat(struct lessor *lessor, int64_t now)
+{
+    struct lease *lease = lessor->parts.lease;
+    bool busy[LEASE_SLOTS];
+    struct lease_change change;
+    lessor_busy(lessor, busy);
+    lease_plan(lease, lessor_share(lessor, now), busy, now, &lessor->wish, &change);
+    lessor_report(lessor, &change, "");
+    relay_on_lease(lessor->parts.relay, &change);
+
+    const struct peer *gone[PEERS_MAX];
+    int64_t throttled_until_ns = relay_throttled_until_ns(lessor->parts.relay);
+    bool throttled = throttled_until_ns > now && throttled_until_ns != lessor->throttled_until_ns;
+    lessor->throttled_until_ns = throttled_until_ns;
+    lessor->wants = lessor_wants(lessor);
+    const struct outbox_beat beat = {
+        .lease = lease,
+        .wish = &lessor->wish,
+        .wants = lessor->wants,
+        .pool_open = relay_is_open(lessor->parts.relay),
+        .throttle_ns = throttled ? throttled_until_ns - now : 0,
+        .trust_server = lease_may_trust(lease, now),
+        .gone = gone,
+        .gone_count = peers_gone(&lessor->peers, str_of(lessor->parts.instance), now, gone),
+    };
+    lessor->asking = true;
+    lessor->asked_ns = clock_now_ns(); // our deadlines count from before we asked
+    outbox_heartbeat(lessor->parts.outbox, &beat, lessor_on_beat, lessor);
+}
+
+// A draining slot of which nothing is in flight any more.
 static bool lessor_may_give(const struct lessor *lessor)
 {
     for (int i = 0; i < LEASE_SLOTS; i++) {
-        if (lessor->parts.lease->slots[i].mine && !relay_slot_busy(lessor->parts.relay, i)) {
+        const struct lease_slot *slot = &lessor->parts.lease->slots[i];
+        if (slot->mine && (slot->draining || lessor->draining) &&
+            !relay_slot_busy(lessor->parts.relay, i)) {
             return true;
         }
     }
     return false;
 }
 
-static void lessor_beat(struct lessor *lessor, int64_t now)
+// What the other instances should hear at once.
+static bool lessor_has_news(const struct lessor *lessor, int64_t now)
 {
-    bool busy[LEASE_SLOTS];
-    for (int i = 0; i < LEASE_SLOTS; i++) {
-        busy[i] = relay_slot_busy(lessor->parts.relay, i);
-    }
-    lease_plan(lessor->parts.lease, busy, now, &lessor->wish);
-    lessor->asking = true;
-    lessor->asked_ns = clock_now_ns(); // our deadlines count from before we asked
-    outbox_heartbeat(lessor->parts.outbox, lessor->parts.lease, &lessor->wish,
-                     relay_is_open(lessor->parts.relay), lessor_on_beat, lessor);
+    int64_t throttled_until_ns = relay_throttled_until_ns(lessor->parts.relay);
+    return lessor_may_give(lessor) || lessor_wants(lessor) != lessor->wants ||
+           (throttled_until_ns > now && throttled_until_ns != lessor->throttled_until_ns);
 }
 
 void lessor_pump(struct lessor *lessor)
@@ -141,13 +244,14 @@ void lessor_pump(struct lessor *lessor)
     if (!lessor->ready || lessor->asking) {
         return;
     }
-    bool give = lessor->draining && lessor_may_give(lessor);
-    if (now >= lessor->next_ns || give) {
+    if (now >= lessor->next_ns || (lessor->asked && lessor_has_news(lessor, now))) {
         lessor_beat(lessor, now);
     } else {
         loop_timer_set(lessor->timer, lessor->next_ns);
     }
 }
+
+// ---- what happens around it ----------------------------------------------------------------
 
 void lessor_on_ready(struct lessor *lessor)
 {
@@ -155,6 +259,8 @@ void lessor_on_ready(struct lessor *lessor)
     lessor->asking = false;
     lessor->asked = false;
     lessor->next_ns = 0;
+    memset(&lessor->wish, 0, sizeof lessor->wish);
+    lease_on_connection(lessor->parts.lease);
 }
 
 void lessor_on_lost(struct lessor *lessor)
@@ -162,15 +268,21 @@ void lessor_on_lost(struct lessor *lessor)
     lessor->ready = false;
 }
 
+void lessor_on_notify(struct lessor *lessor)
+{
+    lessor->next_ns = 0;
+}
+
 void lessor_drain(struct lessor *lessor)
 {
     lessor->draining = true;
     lease_drain(lessor->parts.lease);
+    lessor->next_ns = 0;
 }
 
 bool lessor_is_drained(const struct lessor *lessor)
 {
-    return lease_held(lessor->parts.lease) == 0;
+    return lease_listed(lessor->parts.lease) == 0 && !lessor->asking;
 }
 
 bool lessor_has_asked(const struct lessor *lessor)

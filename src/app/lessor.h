@@ -1,5 +1,6 @@
 // Keeps this instance's leases: a heartbeat several times a lease, and at once where something is
-// to be taken or given back.
+// to be taken or given back, or was (the others say so by NOTIFY; without it they are looked at
+// each second while slots are due to us).
 #ifndef APP_LESSOR_H
 #define APP_LESSOR_H
 
@@ -20,6 +21,7 @@ struct lessor_parts { // all borrowed
     struct lease *lease;
     struct relay *relay;
     const char *instance;
+    int64_t burst; // delivery.burst: fewer slots than hold one whole token are no use
 };
 
 struct lessor *lessor_create(const struct lessor_parts *parts);
@@ -28,6 +30,9 @@ void lessor_destroy(struct lessor *lessor);
 // On a new connection.
 void lessor_on_ready(struct lessor *lessor);
 void lessor_on_lost(struct lessor *lessor);
+
+// Another instance came, left or gave something back, or the pool's state changed.
+void lessor_on_notify(struct lessor *lessor);
 
 // Gives everything back as soon as nothing of it is in flight.
 void lessor_drain(struct lessor *lessor);

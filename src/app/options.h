@@ -15,12 +15,15 @@ struct options {
     bool explain;         // render
     const char *customer; // render
     const char *row;      // render
+    const char *until;    // pause
 };
 
 // The commands; each returns the exit code.
 int migrate_run(const struct options *options);
 int check_run(const struct options *options);
 int render_run(const struct options *options);
+int pause_run(const struct options *options);
+int resume_run(const struct options *options);
 int version_run(const struct options *options);
 
 #endif

@@ -395,7 +395,7 @@ static size_t refill_lanes(const struct refill *refill, struct outbox_lane *lane
 {
     size_t count = 0;
     for (size_t i = 0; i < CURSOR_LANES; i++) {
-        if (refill->parts.lease->slots[i / CURSOR_PRIORITIES].mine) {
+        if (lease_is_usable(refill->parts.lease, (int)(i / CURSOR_PRIORITIES))) {
             lanes[count++] = (struct outbox_lane){.lane = i,
                                                   .from = refill->cursor.lanes[i].read,
                                                   .to = {.due_us = INT64_MAX, .id = INT64_MAX}};
@@ -414,7 +414,7 @@ static size_t refill_sweep_lanes(struct refill *refill, struct outbox_lane *lane
     size_t count = 0;
     for (size_t i = 0; i < CURSOR_LANES; i++) {
         const struct cursor_lane *lane = &refill->cursor.lanes[i];
-        if (lane->sweeping && refill->parts.lease->slots[i / CURSOR_PRIORITIES].mine) {
+        if (lane->sweeping && lease_is_usable(refill->parts.lease, (int)(i / CURSOR_PRIORITIES))) {
             lanes[count++] = (struct outbox_lane){.lane = i, .from = lane->swept, .to = lane->read};
         }
     }

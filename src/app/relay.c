@@ -284,9 +284,9 @@ static void relay_set_outcome(struct relay *relay, struct update *update,
 {
     update->outcome = relay_outcome(verdict, action);
     update->http_status = verdict->status;
+    update->sent = verdict->status != 0 || verdict->unknown_outcome;
     // Imprint may hold something else than what was last accepted.
-    update->forget_state =
-        verdict->kind != VERDICT_KIND_DONE && (verdict->status != 0 || verdict->unknown_outcome);
+    update->forget_state = verdict->kind != VERDICT_KIND_DONE && update->sent;
     if (update->outcome == UPDATE_OUTCOME_RETRY) {
         relay_plan_retry(relay, update, verdict, now);
     }
@@ -430,6 +430,14 @@ static void relay_settle_failed(struct relay *relay, const struct pgconn_failure
     pgconn_log_failure(relay->parts.log, "settle", failure);
 }
 
+// Another owns the slot now: the settle wrote nothing, but has the customer sent once more.
+static void relay_log_late(struct relay *relay, const struct update *update)
+{
+    log_event(relay->parts.log, LOG_LEVEL_WARNING, "update.late",
+              LOG_TEXT("customer_id", update->customer_id),
+              LOG_TEXT("reason", "the lease went before the answer came: sent once more"));
+}
+
 static void relay_finish(struct relay *relay, struct update *update, bool more, int64_t now)
 {
     if (update->rest_until_ns > now) {
@@ -466,6 +474,8 @@ static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
             relay_log_unsent(relay, update);
             relay->parts.stats->unchanged += update->outcome == UPDATE_OUTCOME_UNCHANGED;
             relay->parts.stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
+        } else if (settled->lost[i] && update->sent) {
+            relay_log_late(relay, update);
         }
         relay_finish(relay, update, settled->more[i], now);
     }
@@ -608,10 +618,52 @@ void relay_on_lease(struct relay *relay, const struct lease_change *change)
     for (size_t i = 0; i < change->lost_count; i++) {
         relay_drop_queued(relay, change->lost[i]);
     }
+    for (size_t i = 0; i < change->drained_count; i++) {
+        relay_drop_queued(relay, change->drained[i]);
+    }
     for (size_t i = 0; i < change->acquired_count; i++) {
         refill_reread(relay->refill, change->acquired[i]);
     }
     gate_set_share(relay->gate, (int64_t)lease_held(relay->parts.lease), now);
+}
+
+static void relay_note_change(struct relay *relay, struct pool_change change)
+{
+    relay_log_change(relay, &change);
+    if (change.from == POOL_STATE_OPEN && change.to != POOL_STATE_OPEN) {
+        relay_drop_queued(relay, -1);
+    }
+}
+
+void relay_on_pool(struct relay *relay, int64_t paused_ns, int64_t throttled_ns)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    if (throttled_ns > 0) {
+        relay_note_change(relay, pool_pause_until(relay->pool, now + throttled_ns, now));
+    }
+    if (paused_ns > 0) {
+        int64_t until_ns = paused_ns > INT64_MAX - now ? INT64_MAX : now + paused_ns;
+        relay_note_change(relay, pool_pause(relay->pool, until_ns, now));
+    } else {
+        relay_note_change(relay, pool_resume(relay->pool, now));
+    }
+}
+
+int64_t relay_throttled_until_ns(const struct relay *relay)
+{
+    return pool_shared_until_ns(relay->pool);
+}
+
+int64_t relay_closed_ns(const struct relay *relay)
+{
+    // An operator's pause is everybody's, and says nothing about this instance.
+    return relay_is_paused_by_hand(relay) ? 0 : pool_closed_ns(relay->pool, loop_now_ns(relay->parts.loop));
+}
+
+bool relay_probe_due(const struct relay *relay)
+{
+    return !relay_is_open(relay) &&
+           pool_concurrency(relay->pool, 1, loop_now_ns(relay->parts.loop)) > 0;
 }
 
 bool relay_slot_busy(const struct relay *relay, int slot)
@@ -670,6 +722,11 @@ size_t relay_in_memory(const struct relay *relay)
 void relay_note_counts(struct relay *relay, const struct outbox_counts *counts)
 {
     refill_note_thin(relay->refill, counts->thin);
+}
+
+bool relay_is_paused_by_hand(const struct relay *relay)
+{
+    return pool_state(relay->pool) == POOL_STATE_MANUAL;
 }
 
 bool relay_is_stuck(const struct relay *relay)

@@ -39,9 +39,18 @@ void relay_on_lost(struct relay *relay);
 void relay_on_notify(struct relay *relay);
 void relay_set_listening(struct relay *relay, bool listening);
 
-// The leases changed: `gone` slots are not ours any more, `come` are new.
+// The leases changed. Called before anything is given back: the rate's share goes first.
 void relay_on_lease(struct relay *relay, const struct lease_change *change);
 bool relay_slot_busy(const struct relay *relay, int slot);
+
+// What the instances share: an operator's pause (0: none, INT64_MAX: until it is ended), and how
+// long another was told to stay away.
+void relay_on_pool(struct relay *relay, int64_t paused_ns, int64_t throttled_ns);
+// Until when the API told this instance to stay away; 0: it did not.
+int64_t relay_throttled_until_ns(const struct relay *relay);
+// How long nothing but probes has been sent; 0: it is open, or an operator's pause is on.
+int64_t relay_closed_ns(const struct relay *relay);
+bool relay_probe_due(const struct relay *relay);
 
 // Another API key was read.
 void relay_on_key(struct relay *relay);
@@ -63,6 +72,7 @@ size_t relay_in_memory(const struct relay *relay);
 void relay_note_counts(struct relay *relay, const struct outbox_counts *counts);
 // The pool wants the key file read again.
 bool relay_wants_key(const struct relay *relay);
+bool relay_is_paused_by_hand(const struct relay *relay);
 // Requests have been refused for so long that --once gives up: the API is not usable now.
 bool relay_is_stuck(const struct relay *relay);
 

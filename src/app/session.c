@@ -172,3 +172,14 @@ bool session_hello(struct session *session, struct outbox_hello *hello, struct e
     *hello = session->hello;
     return true;
 }
+
+bool session_failed_with(const struct session *session, const char *sqlstate)
+{
+    return session->failed && pgconn_failed_with(&session->failure, sqlstate);
+}
+
+bool session_need_schema(struct session *session, struct err *err)
+{
+    struct outbox_hello hello;
+    return session_hello(session, &hello, err) && outbox_schema_is_right(&hello, err);
+}

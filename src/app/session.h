@@ -33,6 +33,11 @@ bool session_query(struct session *session, const char *sql, const char *const *
 // Several statements as one simple query, for migrations.
 bool session_execute(struct session *session, const char *sql, struct err *err) MUST_CHECK;
 
+// Whether the last call failed with this SQLSTATE, or one that begins so.
+bool session_failed_with(const struct session *session, const char *sqlstate);
+
+// The schema must be the one this program knows (ERR_KIND_CONFIG).
+bool session_need_schema(struct session *session, struct err *err) MUST_CHECK;
 // Waits for outbox_hello.
 bool session_hello(struct session *session, struct outbox_hello *hello, struct err *err) MUST_CHECK;
 

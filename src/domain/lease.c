@@ -2,7 +2,7 @@
 
 void lease_init(struct lease *lease, int64_t lease_ns)
 {
-    *lease = (struct lease){.lease_ns = lease_ns};
+    *lease = (struct lease){.lease_ns = lease_ns, .takes_from_ns = INT64_MAX};
     for (int i = 0; i < LEASE_SLOTS; i++) {
         // Unknown until the first answer: held by somebody, seen for no time at all.
         lease->slots[i] = (struct lease_slot){.held = true, .since_ns = INT64_MAX};
@@ -11,34 +11,108 @@ void lease_init(struct lease *lease, int64_t lease_ns)
 
 void lease_drain(struct lease *lease)
 {
+    lease->leaving = true;
+}
+
+// ---- the server ----------------------------------------------------------------------------
+
+void lease_on_connection(struct lease *lease)
+{
+    lease->takes_from_ns = INT64_MAX;
+    lease->strange = false;
+}
+
+// What was seen elsewhere proves nothing here: the wait for others' slots begins anew.
+static void lease_look_anew(struct lease *lease, int64_t now)
+{
     for (int i = 0; i < LEASE_SLOTS; i++) {
-        lease->slots[i].draining = true;
+        struct lease_slot *slot = &lease->slots[i];
+        slot->since_ns = slot->since_ns == INT64_MAX ? INT64_MAX : now;
     }
+}
+
+void lease_on_server(struct lease *lease, bool strange, int64_t now)
+{
+    if (strange && !lease->strange) {
+        lease_look_anew(lease, now);
+        lease->takes_from_ns = now + lease->lease_ns;
+    } else if (!strange) {
+        lease->takes_from_ns = INT64_MIN;
+    }
+    lease->strange = strange;
+}
+
+bool lease_may_trust(const struct lease *lease, int64_t now)
+{
+    return lease->strange && now >= lease->takes_from_ns;
+}
+
+// ---- planning ------------------------------------------------------------------------------
+
+int lease_wants(const struct lease *lease, int64_t closed_ns, bool probe_due, int min_slots)
+{
+    if (lease->leaving) {
+        return 0;
+    }
+    if (closed_ns <= lease->lease_ns) {
+        return LEASE_SLOTS;
+    }
+    return probe_due ? min_slots : 0;
 }
 
 static bool lease_is_takeable(const struct lease *lease, const struct lease_slot *slot, int64_t now)
 {
-    if (slot->mine || slot->draining || slot->since_ns > now) {
+    if (slot->mine || slot->since_ns > now || now < lease->takes_from_ns) {
         return false;
     }
     return !slot->held || now - slot->since_ns >= lease->lease_ns;
 }
 
-void lease_plan(const struct lease *lease, const bool busy[LEASE_SLOTS], int64_t now,
-                struct lease_wish *wish)
+// Marks slots that are too many, idle ones first: they can go at once.
+static void lease_mark(struct lease *lease, int surplus, const bool busy[LEASE_SLOTS],
+                       struct lease_change *change)
 {
-    *wish = (struct lease_wish){.keep_count = 0};
     for (int i = 0; i < LEASE_SLOTS; i++) {
-        const struct lease_slot *slot = &lease->slots[i];
-        if (slot->mine && slot->draining && !busy[i]) {
-            wish->give[wish->give_count++] = i;
-        } else if (slot->mine) {
-            wish->keep[wish->keep_count++] = i;
-        } else if (lease_is_takeable(lease, slot, now)) {
-            wish->take[wish->take_count++] = i;
+        surplus -= lease->slots[i].mine && lease->slots[i].draining;
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = LEASE_SLOTS - 1; i >= 0 && surplus > 0; i--) {
+            struct lease_slot *slot = &lease->slots[i];
+            if (slot->mine && !slot->draining && (pass == 1 || !busy[i])) {
+                slot->draining = true;
+                change->drained[change->drained_count++] = i;
+                surplus--;
+            }
         }
     }
 }
+
+void lease_plan(struct lease *lease, int share, const bool busy[LEASE_SLOTS], int64_t now,
+                struct lease_wish *wish, struct lease_change *change)
+{
+    *wish = (struct lease_wish){.keep_count = 0};
+    *change = (struct lease_change){.acquired_count = 0};
+    share = lease->leaving ? 0 : share;
+    lease_mark(lease, (int)lease_held(lease) - share, busy, change);
+    int missing = share - (int)lease_held(lease);
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        struct lease_slot *slot = &lease->slots[i];
+        if (slot->mine && slot->draining && !busy[i]) {
+            slot->mine = false;
+            change->released[change->released_count++] = i;
+            wish->give[wish->give_count++] = i;
+        } else if (slot->mine) {
+            wish->keep[wish->keep_count++] = i;
+        } else if (missing > 0 && lease_is_takeable(lease, slot, now)) {
+            missing--;
+            wish->take[wish->take_count++] = i;
+        } else if (missing <= 0 && slot->listed && !busy[i]) {
+            wish->give[wish->give_count++] = i; // a give that was lost, or what ran out
+        }
+    }
+}
+
+// ---- answers -------------------------------------------------------------------------------
 
 static bool lease_has(const int *slots, size_t count, int slot)
 {
@@ -59,6 +133,7 @@ static void lease_see(struct lease_slot *slot, const struct lease_row *row, stru
         slot->since_ns = now;
     }
     slot->held = held;
+    slot->listed = row->holder.len > 0 && !held;
     slot->seen_epoch = row->epoch;
     slot->seen_renewals = row->renewals;
 }
@@ -87,12 +162,10 @@ static void lease_apply_row(struct lease *lease, const struct lease_wish *wish,
         }
     } else if (lease_is_taken(lease, wish, slot, row, now) && ours) {
         slot->mine = true;
+        slot->draining = false;
         slot->epoch = row->epoch;
         slot->deadline_ns = lease->answered_ns + lease->lease_ns;
         change->acquired[change->acquired_count++] = row->slot;
-    } else if (slot->mine && lease_has(wish->give, wish->give_count, row->slot)) {
-        slot->mine = false;
-        change->released[change->released_count++] = row->slot;
     } else if (slot->mine) {
         slot->mine = false;
         change->lost[change->lost_count++] = row->slot;
@@ -125,6 +198,19 @@ void lease_expire(struct lease *lease, int64_t now, struct lease_change *change)
     }
 }
 
+int64_t lease_next_ns(const struct lease *lease)
+{
+    int64_t next_ns = INT64_MAX;
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        const struct lease_slot *slot = &lease->slots[i];
+        if (!slot->mine && slot->held && slot->since_ns != INT64_MAX &&
+            slot->since_ns + lease->lease_ns < next_ns) {
+            next_ns = slot->since_ns + lease->lease_ns;
+        }
+    }
+    return next_ns;
+}
+
 size_t lease_held(const struct lease *lease)
 {
     size_t count = 0;
@@ -132,4 +218,18 @@ size_t lease_held(const struct lease *lease)
         count += lease->slots[i].mine;
     }
     return count;
+}
+
+size_t lease_listed(const struct lease *lease)
+{
+    size_t count = 0;
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        count += lease->slots[i].mine || lease->slots[i].listed;
+    }
+    return count;
+}
+
+bool lease_is_usable(const struct lease *lease, int slot)
+{
+    return lease->slots[slot].mine && !lease->slots[slot].draining;
 }

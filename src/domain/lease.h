@@ -8,6 +8,13 @@
 // An answer can be lost: then the database has a slot as ours since some time that we do not know.
 // So the deadline of a slot just taken counts from the last heartbeat that did not yet show the
 // taking, and a slot that is ours in the database alone is taken anew.
+//
+// A slot that is due to another drains: nothing begins in it any more, and once nothing of it is in
+// flight it is given back. It is ours no longer from before the heartbeat that gives it back is
+// sent, whatever becomes of that heartbeat.
+//
+// A failover may have lost a grant. So on a server, or a line of its history, that nobody has
+// watched for a full lease yet, a slot that looks free may still be another's, and waits as long.
 #ifndef DOMAIN_LEASE_H
 #define DOMAIN_LEASE_H
 
@@ -21,12 +28,13 @@ enum { LEASE_SLOTS = 64 };
 
 struct lease_slot {
     bool mine;
-    bool draining;       // to be given back once nothing of it is in flight
+    bool draining;       // mine, but nothing begins in it: to be given back
     int64_t epoch;       // of our holding; what settling is fenced by
     int64_t deadline_ns; // ours until then, if mine
     int64_t floor_id;    // rows up to this id were there when it was taken
     // As last seen in the database:
-    bool held; // by another
+    bool held;   // by another
+    bool listed; // by us
     int64_t seen_epoch;
     int64_t seen_renewals;
     int64_t since_ns; // unchanged since
@@ -34,7 +42,10 @@ struct lease_slot {
 
 struct lease {
     int64_t lease_ns;
-    int64_t answered_ns; // when the last heartbeat that was answered was asked
+    int64_t answered_ns;   // when the last heartbeat that was answered was asked
+    int64_t takes_from_ns; // nothing is taken before; INT64_MAX: until the server is known
+    bool strange;          // the server has not been watched for a full lease
+    bool leaving;
     struct lease_slot slots[LEASE_SLOTS];
 };
 
@@ -56,12 +67,14 @@ struct lease_row {
     int64_t renewals;
 };
 
-// What it changed for us.
+// What changed for us.
 struct lease_change {
     int acquired[LEASE_SLOTS];
     size_t acquired_count;
-    int lost[LEASE_SLOTS]; // another holds them now
+    int lost[LEASE_SLOTS]; // another holds them now, or may
     size_t lost_count;
+    int drained[LEASE_SLOTS]; // nothing may begin in them any more
+    size_t drained_count;
     int released[LEASE_SLOTS]; // given back
     size_t released_count;
 };
@@ -71,9 +84,22 @@ void lease_init(struct lease *lease, int64_t lease_ns);
 // All slots are to be given back: the instance stops.
 void lease_drain(struct lease *lease);
 
-// `busy` says, slot by slot, whether something of it is in flight: then it is not given back yet.
-void lease_plan(const struct lease *lease, const bool busy[LEASE_SLOTS], int64_t now,
-                struct lease_wish *wish);
+// A new connection: nothing is taken before lease_on_server. `strange` then says whether the server
+// and the line of its history are others than those last watched for a full lease; it may be told
+// with every answer.
+void lease_on_connection(struct lease *lease);
+void lease_on_server(struct lease *lease, bool strange, int64_t now);
+// The strange server has been watched for a full lease now, which its database should remember.
+bool lease_may_trust(const struct lease *lease, int64_t now);
+
+// How many slots to want. A pool that has been closed for longer than a lease wants none, but to
+// have something to probe with when its probe is due: then `min_slots`.
+int lease_wants(const struct lease *lease, int64_t closed_ns, bool probe_due, int min_slots);
+
+// What to ask for when `share` slots are due to us. `busy` says, slot by slot, whether something of
+// it is in flight: then it is not given back yet. What it gives back is ours no longer.
+void lease_plan(struct lease *lease, int share, const bool busy[LEASE_SLOTS], int64_t now,
+                struct lease_wish *wish, struct lease_change *change);
 
 // The answer to a heartbeat asked at `asked_ns` by the instance called `self`.
 void lease_apply(struct lease *lease, const struct lease_wish *wish, const struct lease_row *rows,
@@ -83,6 +109,13 @@ void lease_apply(struct lease *lease, const struct lease_wish *wish, const struc
 // Slots whose deadline has passed: no longer ours, whatever the database says.
 void lease_expire(struct lease *lease, int64_t now, struct lease_change *change);
 
+// When, at the earliest, another's slot may be taken if it is not renewed; INT64_MAX: never.
+int64_t lease_next_ns(const struct lease *lease);
+
 size_t lease_held(const struct lease *lease);
+// Ours, or listed as ours in the database.
+size_t lease_listed(const struct lease *lease);
+// Whether something may begin in a slot; how long it lasts is for its deadline to say.
+bool lease_is_usable(const struct lease *lease, int slot);
 
 #endif

@@ -62,6 +62,7 @@ struct update {
     int64_t started_ns;
     int64_t rest_until_ns;
 
+    bool sent; // the request reached Imprint, or may have
     enum update_outcome outcome;
     int64_t retry_after_ns;
     int http_status;   // 0: none

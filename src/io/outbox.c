@@ -28,7 +28,7 @@ struct outbox *outbox_create(struct pgconn *conn, const struct outbox_options *o
     outbox->timeout_ns = options->timeout_ns;
     outbox->fold_hold_thin = outbox_sql_fold_without(false);
     outbox->fold_no_source = outbox_sql_fold_without(true);
-    outbox->settle = outbox_sql_settle(options->delete_done);
+    outbox->settle = outbox_sql_settle(options->delete_done, options->source_relation != NULL);
     return outbox;
 }
 
@@ -399,7 +399,7 @@ static const char *outbox_outcome_name(enum update_outcome outcome)
 // One element for each customer.
 struct outbox_customer_arrays {
     struct pgarray key, slot, epoch, outcome, delay_ms, http_status, error, hash, accepted_id,
-        forget;
+        forget, spelling, sent;
 };
 
 static void outbox_add_hash(struct pgarray *array, const struct update *update)
@@ -454,6 +454,8 @@ static void outbox_add_customer(struct outbox_customer_arrays *arrays, const str
     pgarray_add_int64(&arrays->accepted_id,
                       update->row_count == 0 ? 0 : update->row_ids[update->row_count - 1]);
     pgarray_add_text(&arrays->forget, update->forget_state ? STR("t") : STR("f"));
+    pgarray_add_text(&arrays->spelling, str_of(update->customer_id));
+    pgarray_add_text(&arrays->sent, update->sent ? STR("t") : STR("f"));
 }
 
 // One element for each row.
@@ -503,6 +505,7 @@ static void outbox_add_params(struct pgjob *job, const struct outbox *outbox,
                                          &c->delay_ms,    &c->http_status, &c->error, &c->hash,
                                          &c->accepted_id, &c->forget};
     struct pgarray *const rows[] = {&r->id, &r->attempts, &r->ord, &r->was_dead};
+    struct pgarray *const late[] = {&c->spelling, &c->sent};
     for (size_t i = 0; i < sizeof customers / sizeof customers[0]; i++) {
         pgjob_param(job, pgarray_take(customers[i]));
     }
@@ -512,14 +515,17 @@ static void outbox_add_params(struct pgjob *job, const struct outbox *outbox,
     }
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
+    for (size_t i = 0; i < sizeof late / sizeof late[0]; i++) {
+        pgjob_param(job, pgarray_take(late[i]));
+    }
 }
 
 static void outbox_init_arrays(struct outbox_customer_arrays *c, struct outbox_row_arrays *r)
 {
-    struct pgarray *const all[] = {&c->key,         &c->slot,    &c->epoch, &c->outcome,
-                                   &c->delay_ms,    &c->error,   &c->hash,  &c->http_status,
-                                   &c->accepted_id, &c->forget,  &r->id,    &r->attempts,
-                                   &r->ord,         &r->was_dead};
+    struct pgarray *const all[] = {&c->key,         &c->slot,     &c->epoch,    &c->outcome,
+                                   &c->delay_ms,    &c->error,    &c->hash,     &c->http_status,
+                                   &c->accepted_id, &c->forget,   &c->spelling, &c->sent,
+                                   &r->id,          &r->attempts, &r->ord,      &r->was_dead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         pgarray_init(all[i]);
     }

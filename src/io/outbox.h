@@ -9,6 +9,7 @@
 #include "domain/cursor.h"
 #include "domain/lease.h"
 #include "domain/mapping.h"
+#include "domain/peers.h"
 #include "domain/update.h"
 #include "io/pgconn.h"
 
@@ -16,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OUTBOX_SCHEMA_VERSION = 2 }; // the newest migration this program knows
+enum { OUTBOX_SCHEMA_VERSION = 3 }; // the newest migration this program knows
 
 struct outbox;
 
@@ -62,6 +63,9 @@ struct outbox_hello {
 typedef void (*outbox_hello_fn)(void *ctx, const struct pgconn_failure *failure,
                                 const struct outbox_hello *hello);
 void outbox_hello(struct outbox *outbox, outbox_hello_fn done, void *ctx);
+
+// False, with what to do about it, unless the schema is the one this program knows.
+bool outbox_schema_is_right(const struct outbox_hello *hello, struct err *err) MUST_CHECK;
 
 const char *outbox_source_reason(enum outbox_source source);
 
@@ -182,10 +186,29 @@ void outbox_settle(struct outbox *outbox, struct update *const *updates, size_t 
 
 // ---- leases ------------------------------------------------------------------------------------
 
+struct outbox_beat { // all borrowed until the call returns
+    const struct lease *lease;
+    const struct lease_wish *wish;
+    int wants;
+    bool pool_open;
+    int64_t throttle_ns;            // the API told this instance to stay away so long; 0: no news
+    bool trust_server;              // it has been watched for a full lease
+    const struct peer *const *gone; // instances to strike off the list
+    size_t gone_count;
+};
+struct outbox_beaten {
+    const struct lease_row *leases;
+    size_t lease_count;
+    const struct peer_row *peers; // in the order in which they started
+    size_t peer_count;
+    int64_t last_id;
+    bool strange_server;  // not the one, or not its line of history, that was last trusted
+    int64_t paused_ns;    // how much longer an operator's pause lasts; INT64_MAX: until resume
+    int64_t throttled_ns; // and what the API told another instance
+};
 typedef void (*outbox_beat_fn)(void *ctx, const struct pgconn_failure *failure,
-                               const struct lease_row *rows, size_t count, int64_t last_id);
-void outbox_heartbeat(struct outbox *outbox, const struct lease *lease,
-                      const struct lease_wish *wish, bool pool_open, outbox_beat_fn done,
+                               const struct outbox_beaten *beaten);
+void outbox_heartbeat(struct outbox *outbox, const struct outbox_beat *beat, outbox_beat_fn done,
                       void *ctx);
 // The instance leaves; its leases have been given back.
 void outbox_goodbye(struct outbox *outbox, outbox_done_fn done, void *ctx);

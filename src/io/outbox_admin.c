@@ -1,4 +1,4 @@
-// All calls of the outbox around the updates: hello, LISTEN, leases, counts, pruning.
+// The calls of the outbox around the updates: hello, LISTEN, counts, pruning, watches.
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -43,6 +43,29 @@ static const char outbox_hello_source[] =
 static const char outbox_hello_identity[] =
     "SELECT (SELECT system_identifier::text FROM pg_control_system()),"
     " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+
+bool outbox_schema_is_right(const struct outbox_hello *hello, struct err *err)
+{
+    long long version = hello->schema_version;
+    switch (hello->schema) {
+    case OUTBOX_SCHEMA_RIGHT:
+        return true;
+    case OUTBOX_SCHEMA_MISSING:
+        return err_set(err, ERR_KIND_CONFIG,
+                       "the database has no schema imprint_sync: run `imprint-sync migrate`");
+    case OUTBOX_SCHEMA_OLD:
+        return err_set(err, ERR_KIND_CONFIG,
+                       "the schema imprint_sync has version %lld, this program needs %d: run "
+                       "`imprint-sync migrate`",
+                       version, OUTBOX_SCHEMA_VERSION);
+    case OUTBOX_SCHEMA_NEW:
+        break;
+    }
+    return err_set(err, ERR_KIND_CONFIG,
+                   "the schema imprint_sync has version %lld, this program knows only %d: install "
+                   "the newer imprint-sync",
+                   version, OUTBOX_SCHEMA_VERSION);
+}
 
 const char *outbox_source_reason(enum outbox_source source)
 {
@@ -299,78 +322,6 @@ void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx)
     pgjob_statement(job, "SET LOCAL enable_seqscan = off");
     pgjob_statement(job, call->sql);
     pgjob_param_text(job, "00000000-0000-0000-0000-000000000000");
-    pgconn_submit(outbox->conn, job);
-}
-
-// ---- leases ------------------------------------------------------------------------------------
-
-static void outbox_on_beat(void *ctx, const struct pgconn_failure *failure,
-                           const struct pgrows *const *rows)
-{
-    struct outbox_call *call = ctx;
-    struct lease_row list[LEASE_SLOTS];
-    size_t count = failure != NULL ? 0 : pgrows_count(rows[0]);
-    count = count < LEASE_SLOTS ? count : LEASE_SLOTS;
-    for (size_t i = 0; i < count; i++) {
-        list[i] = (struct lease_row){.slot = (int)pgrows_int64(rows[0], i, 0),
-                                     .holder = str_of(pgrows_text(rows[0], i, 1)),
-                                     .epoch = pgrows_int64(rows[0], i, 2),
-                                     .renewals = pgrows_int64(rows[0], i, 3)};
-    }
-    int64_t last_id = failure != NULL ? 0 : pgrows_int64(rows[1], 0, 0);
-    call->beat(call->ctx, failure, list, count, last_id);
-    free(call);
-}
-
-static void outbox_beat_slots(struct pgjob *job, const int *slots, size_t count)
-{
-    struct pgarray array;
-    pgarray_init(&array);
-    for (size_t i = 0; i < count; i++) {
-        pgarray_add_int64(&array, slots[i]);
-    }
-    pgjob_param(job, pgarray_take(&array));
-}
-
-enum outbox_beat_number { BEAT_EPOCH, BEAT_SEEN_EPOCH, BEAT_SEEN_RENEWALS };
-
-static void outbox_beat_numbers(struct pgjob *job, const struct lease *lease, const int *slots,
-                                size_t count, enum outbox_beat_number which)
-{
-    struct pgarray array;
-    pgarray_init(&array);
-    for (size_t i = 0; i < count; i++) {
-        const struct lease_slot *slot = &lease->slots[slots[i]];
-        pgarray_add_int64(&array, which == BEAT_EPOCH        ? slot->epoch
-                                  : which == BEAT_SEEN_EPOCH ? slot->seen_epoch
-                                                             : slot->seen_renewals);
-    }
-    pgjob_param(job, pgarray_take(&array));
-}
-
-void outbox_heartbeat(struct outbox *outbox, const struct lease *lease,
-                      const struct lease_wish *wish, bool pool_open, outbox_beat_fn done, void *ctx)
-{
-    char host[256] = "";
-    gethostname(host, sizeof host - 1);
-    struct pgjob *job =
-        outbox_job(outbox, outbox_on_beat, (struct outbox_call){.beat = done, .ctx = ctx});
-    pgjob_statement(job, "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
-                         "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12)");
-    pgjob_param_text(job, outbox->instance);
-    pgjob_param_text(job, host);
-    pgjob_param_int64(job, getpid());
-    pgjob_param_text(job, outbox->version);
-    pgjob_param_text(job, pool_open ? "true" : "false");
-    outbox_beat_slots(job, wish->keep, wish->keep_count);
-    outbox_beat_numbers(job, lease, wish->keep, wish->keep_count, BEAT_EPOCH);
-    outbox_beat_slots(job, wish->take, wish->take_count);
-    outbox_beat_numbers(job, lease, wish->take, wish->take_count, BEAT_SEEN_EPOCH);
-    outbox_beat_numbers(job, lease, wish->take, wish->take_count, BEAT_SEEN_RENEWALS);
-    outbox_beat_slots(job, wish->give, wish->give_count);
-    outbox_beat_numbers(job, lease, wish->give, wish->give_count, BEAT_EPOCH);
-    // Behind the taking: rows up to here may have been sent by the owner before.
-    pgjob_statement(job, "SELECT last_value FROM imprint_sync.outbox_id_seq");
     pgconn_submit(outbox->conn, job);
 }
 

@@ -1,5 +1,5 @@
 // What the files of the outbox share: outbox.c (poll, fold, settle), outbox_sql.c (their
-// statements) and outbox_admin.c (hello, leases, counts).
+// statements), outbox_lease.c (the heartbeat) and outbox_admin.c (hello, counts and the rest).
 #ifndef IO_OUTBOX_INTERNAL_H
 #define IO_OUTBOX_INTERNAL_H
 
@@ -51,7 +51,7 @@ struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
 char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);
 char *outbox_sql_fold_without(bool thin_rows);
-char *outbox_sql_settle(bool delete_done);
+char *outbox_sql_settle(bool delete_done, bool has_source);
 // The source row of one customer ($1), by itself.
 char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);

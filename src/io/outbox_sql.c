@@ -173,9 +173,9 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
 static const char outbox_settle_head[] =
     "WITH c AS MATERIALIZED ("
     " SELECT * FROM unnest($1::text[], $2::int2[], $3::int8[], $4::text[], $5::int8[], $6::int2[],"
-    "  $7::text[], $8::text[], $9::int8[], $10::bool[]) WITH ORDINALITY"
+    "  $7::text[], $8::text[], $9::int8[], $10::bool[], $18::text[], $19::bool[]) WITH ORDINALITY"
     "  AS c (key, slot, epoch, outcome, delay_ms, http_status, error, hash, accepted_id, forget,"
-    "   ord)"
+    "   spelling, sent, ord)"
     "), held AS MATERIALIZED ("
     // Fenced: whoever takes the slot waits for this lock, or has changed the epoch already.
     " SELECT l.slot, l.epoch FROM imprint_sync.lease AS l"
@@ -183,6 +183,10 @@ static const char outbox_settle_head[] =
     " ORDER BY l.slot FOR KEY SHARE OF l"
     "), ours AS MATERIALIZED ("
     " SELECT c.* FROM c JOIN held USING (slot, epoch)"
+    "), late AS MATERIALIZED ("
+    // Sent, but the slot went before the answer came: another may have sent something newer before
+    // or after it. Nothing is settled; the newest state goes once more.
+    " SELECT c.* FROM c WHERE c.sent AND NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)"
     "), r AS MATERIALIZED ("
     " SELECT r.id, r.attempts, r.was_dead, ours.* FROM unnest($12::int8[], $13::int4[],"
     "  $14::int8[], $15::bool[]) AS r (id, attempts, ord, was_dead) JOIN ours USING (ord)"
@@ -209,11 +213,23 @@ static const char outbox_settle_head[] =
     "  timeline = excluded.timeline, accepted_id = excluded.accepted_id,"
     "  accepted_at = excluded.accepted_at, body_hash = excluded.body_hash"
     "), fg AS ("
-    " DELETE FROM imprint_sync.customer_state AS t USING ours"
-    " WHERE ours.forget AND t.customer_key = ours.key"
-    ") SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)";
+    " DELETE FROM imprint_sync.customer_state AS t"
+    " WHERE t.customer_key IN (SELECT ours.key FROM ours WHERE ours.forget"
+    "  UNION ALL SELECT late.key FROM late)"
+    "), again AS (%s) SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = "
+    "c.ord)";
 
-char *outbox_sql_settle(bool delete_done)
+static const char outbox_settle_again_thin[] = "INSERT INTO imprint_sync.outbox (customer_id) "
+                                               "SELECT late.spelling FROM late ORDER BY late.ord";
+
+// Without a source: what came later is due again, so that the fold ends with the newest.
+static const char outbox_settle_again_rows[] =
+    "UPDATE imprint_sync.outbox AS o SET status = 'pending', attempts = 0,"
+    " due_at = clock_timestamp(), settled_at = NULL, http_status = NULL, error = NULL"
+    " FROM late WHERE o.id > late.accepted_id AND o.status = 'done'"
+    "  AND lower(o.customer_id COLLATE \"C\") = late.key";
+
+char *outbox_sql_settle(bool delete_done, bool has_source)
 {
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
@@ -224,6 +240,7 @@ char *outbox_sql_settle(bool delete_done)
                       " WHERE r.outcome = 'done' AND o.id = r.id"
                       "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
                       "  AND (r.was_dead OR o.attempts = r.attempts))"
-                    : ""));
+                    : "",
+        has_source ? outbox_settle_again_thin : outbox_settle_again_rows));
     return buf_take(&out);
 }

@@ -651,9 +651,10 @@ static void pgconn_receive(struct pgconn *conn)
         pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
         return;
     }
-    bool notified = false;
     for (PGnotify *notify; (notify = PQnotifies(conn->pg)) != NULL;) {
-        notified = true;
+        if (conn->events.on_notify != NULL) {
+            conn->events.on_notify(conn->events.ctx, notify->extra);
+        }
         PQfreemem(notify);
     }
     if (conn->sent_count == 0 && !conn->rolling_back &&
@@ -661,9 +662,6 @@ static void pgconn_receive(struct pgconn *conn)
         pgconn_roll_back(conn);
     } else {
         pgconn_pump(conn);
-    }
-    if (notified && conn->events.on_notify != NULL) {
-        conn->events.on_notify(conn->events.ctx);
     }
 }
 

@@ -75,7 +75,7 @@ struct pgconn_events {
     void (*on_ready)(void *ctx);
     // After a connection ended or all hosts were tried in vain. It goes on trying by itself.
     void (*on_lost)(void *ctx, const struct pgconn_failure *failure);
-    void (*on_notify)(void *ctx); // may be NULL
+    void (*on_notify)(void *ctx, const char *payload); // may be NULL; submits and destroys nothing
 };
 
 // Starts connecting at once. NULL with a reason when the DSN cannot be read.
