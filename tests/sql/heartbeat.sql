@@ -54,6 +54,45 @@ SELECT results_eq($$SELECT holder, epoch, renewals FROM imprint_sync.heartbeat('
                   $$VALUES ('A', 3::bigint, 5::bigint)$$, 'what is returned is what is so after the call');
 SELECT is((SELECT pool_open FROM imprint_sync.instance WHERE id = 'A'), false, 'the pool''s state is carried');
 
+-- What the instances tell each other.
+CREATE FUNCTION pg_temp.tell(me text, wants int DEFAULT 64, gone text[] DEFAULT '{}', gone_beats bigint[] DEFAULT '{}',
+                             throttle_ms bigint DEFAULT 0, trust boolean DEFAULT false) RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT count(*) FROM imprint_sync.heartbeat(me, 'host', 7, 'run', '1.0', true, '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+                                                wants, gone, gone_beats, throttle_ms, trust, 'sys', 'line') $$;
+SELECT pg_temp.tell('C', 7);
+SELECT is((SELECT wants FROM imprint_sync.instance WHERE id = 'C'), 7::smallint, 'how many slots it wants is carried');
+SELECT pg_temp.tell('D');
+SELECT pg_temp.tell('C', 0, '{D,A,C,nobody}', '{2,99,7,1}');
+SELECT ok(EXISTS (SELECT FROM imprint_sync.instance WHERE id = 'D'), 'one that beat since it was looked at stays');
+SELECT pg_temp.tell('C', 0, '{D}', '{1}');
+SELECT ok(NOT EXISTS (SELECT FROM imprint_sync.instance WHERE id = 'D'), 'one that did not is struck off');
+SELECT pg_temp.tell('C', 0, '{A}', ARRAY[(SELECT beats FROM imprint_sync.instance WHERE id = 'A')]);
+SELECT ok(EXISTS (SELECT FROM imprint_sync.instance WHERE id = 'A'), 'but not while a slot is in its name');
+
+SELECT results_eq($$SELECT paused_until, throttled_until FROM imprint_sync.pool$$, $$VALUES (NULL::timestamptz, NULL::timestamptz)$$, 'nothing is paused');
+SELECT pg_temp.tell('C', 64, '{}', '{}', 60000);
+SELECT ok((SELECT throttled_until - clock_timestamp() BETWEEN '59 s' AND '60 s' AND throttled_by = 'C' FROM imprint_sync.pool), 'a throttle is kept for all');
+SELECT pg_temp.tell('B', 64, '{}', '{}', 1000);
+SELECT ok((SELECT throttled_until - clock_timestamp() > '50 s' AND throttled_by = 'C' FROM imprint_sync.pool), 'and never shortened');
+SELECT pg_temp.tell('B', 64, '{}', '{}', 90000);
+SELECT is((SELECT throttled_by FROM imprint_sync.pool), 'B', 'a longer one counts');
+
+SELECT imprint_sync.pause('infinity');
+SELECT ok((SELECT paused_until = 'infinity' AND paused_by = session_user AND paused_at IS NOT NULL FROM imprint_sync.pool), 'a pause without an end');
+SELECT throws_ok($$SELECT imprint_sync.pause(now() - interval '1 s')$$, '22023', NULL, 'none that is over');
+SELECT throws_ok($$SELECT imprint_sync.pause(NULL)$$, '22023', NULL, 'none without a time');
+SELECT imprint_sync.resume();
+SELECT ok((SELECT paused_until IS NULL AND paused_by IS NULL FROM imprint_sync.pool), 'and its end');
+
+SELECT ok((SELECT system_id IS NOT NULL AND timeline ~ '^[0-9A-F]{8}$' FROM imprint_sync.server), 'the server of the migration is trusted');
+SELECT pg_temp.tell('C');
+SELECT isnt((SELECT system_id FROM imprint_sync.server), 'sys', 'a heartbeat alone trusts no other');
+SELECT pg_temp.tell('C', 64, '{}', '{}', 0, true);
+SELECT results_eq($$SELECT system_id, timeline FROM imprint_sync.server$$, $$VALUES ('sys', 'line')$$, 'one that has waited does');
+SELECT throws_ok($$INSERT INTO imprint_sync.pool DEFAULT VALUES$$, '23505', NULL, 'there is one pool');
+DELETE FROM imprint_sync.instance WHERE id IN ('C', 'D');
+
 SELECT imprint_sync.goodbye('A');
 SELECT results_eq($$SELECT id FROM imprint_sync.instance$$, $$VALUES ('B')$$, 'goodbye removes one instance');
 
