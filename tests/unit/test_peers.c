@@ -78,6 +78,10 @@ START_TEST(one_that_is_silent_for_a_lease_is_gone)
     peers_see(&peers, rows, 2, 10 * SEC); // b's count is as it was
     ck_assert_int_eq(share("a", LEASE - 1), 32);
     ck_assert_int_eq(share("a", LEASE), 64);
+    see(2, 20 * SEC); // it beats again
+    ck_assert_int_eq(share("a", LEASE), 32);
+    peers_init(&peers, LEASE);
+    see(2, 0);
     const struct peer *gone[PEERS_MAX];
     ck_assert_uint_eq(peers_gone(&peers, STR("a"), LEASE - 1, gone), 0);
     ck_assert_uint_eq(peers_gone(&peers, STR("a"), LEASE, gone), 1);
