@@ -111,6 +111,7 @@ struct pool {
     int64_t interval;      // how far the interval has grown
     int64_t failed_probes; // since it closed
     int64_t key_changed_ns;
+    int64_t settings_changed_ns;
 
     struct closing closing;
     struct keys failing; // customers that failed in a row
@@ -498,6 +499,7 @@ static void note_probe(struct pool *pool, struct pool_decision *decision,
                        const struct verdict *verdict, struct str key, int64_t now, uint64_t random)
 {
     bool old_key = pool->key_changed_ns > pool->probe_started_ns;
+    bool old_settings = pool->settings_changed_ns > pool->probe_started_ns;
     if (passes(pool, verdict->cause)) {
         pass(pool, decision, verdict, key, now);
         return;
@@ -509,8 +511,9 @@ static void note_probe(struct pool *pool, struct pool_decision *decision,
         close_for(pool, decision, verdict, key, now);
     }
     stay_away(pool, decision, verdict, key, now, random);
-    if (old_key && pool->state == POOL_STATE_UNAUTHORIZED) {
-        keys_clear(&pool->tried); // it went out with the key of before: the new one is untried
+    if ((old_key && pool->state == POOL_STATE_UNAUTHORIZED) ||
+        (old_settings && pool->state != POOL_STATE_PAUSED)) {
+        keys_clear(&pool->tried); // it went out with those of before: the new ones are untried
         pool->probe_at_ns = now;
     }
 }
@@ -601,6 +604,7 @@ struct pool *pool_create(const struct pool_options *options, int64_t now)
         .opened_ns = now,
         .rest_ns = INT64_MIN,
         .key_changed_ns = INT64_MIN,
+        .settings_changed_ns = INT64_MIN,
     };
     storms_clear(pool);
     return pool;
@@ -710,6 +714,18 @@ void pool_key_changed(struct pool *pool, int64_t now)
 {
     pool->key_changed_ns = now;
     if (state_below(pool) == POOL_STATE_UNAUTHORIZED) {
+        keys_clear(&pool->tried);
+        pool->probe_at_ns = now;
+    }
+}
+
+void pool_settings_changed(struct pool *pool, int64_t now)
+{
+    pool_key_changed(pool, now);
+    pool->settings_changed_ns = now;
+    pool->closing.chargeable = false;
+    enum pool_state state = state_below(pool);
+    if (state != POOL_STATE_OPEN && state != POOL_STATE_PAUSED) {
         keys_clear(&pool->tried);
         pool->probe_at_ns = now;
     }

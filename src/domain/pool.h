@@ -127,6 +127,11 @@ struct pool_change pool_tick(struct pool *pool, int64_t now);
 // The key file holds another key than before: in UNAUTHORIZED any customer may probe at once.
 void pool_key_changed(struct pool *pool, int64_t now);
 
+// URL, key, mapping or certificates are others than before: what closed it may be mended, so any
+// customer may probe at once, and nobody is charged for what was before. A pause that was told
+// stays.
+void pool_settings_changed(struct pool *pool, int64_t now);
+
 enum pool_state pool_state(const struct pool *pool);
 // When, after `now`, something may start that may not start now; INT64_MAX: at no known time.
 // (Customers that failed already wait longer: ask_ns of their permit.)
