@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -7,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILE_SECRET_MAX = 65536 };
@@ -73,4 +75,30 @@ bool file_read_secret(const char *path, char **secret, struct err *err)
     mem_wipe(bytes, FILE_SECRET_MAX + 2);
     free(bytes);
     return ok;
+}
+
+static int64_t file_time_ns(struct timespec time)
+{
+    return time.tv_sec * CLOCK_NS_PER_SEC + time.tv_nsec;
+}
+
+struct file_stamp file_stamp(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return (struct file_stamp){.inode = 0};
+    }
+    return (struct file_stamp){
+        .device = status.st_dev,
+        .inode = status.st_ino,
+        .bytes = status.st_size,
+        .modified_ns = file_time_ns(status.st_mtim),
+        .changed_ns = file_time_ns(status.st_ctim),
+    };
+}
+
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+           a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
 }

@@ -21,29 +21,42 @@ struct outbox *outbox_create(struct pgconn *conn, const struct outbox_options *o
     outbox->conn = conn;
     outbox->instance = mem_strdup(options->instance);
     outbox->version = mem_strdup(options->version);
+    outbox->timeout_ns = options->timeout_ns;
+    outbox->fold_hold_thin = outbox_sql_fold_without(false);
+    outbox->fold_no_source = outbox_sql_fold_without(true);
+    outbox_reconfigure(outbox, options);
+    return outbox;
+}
+
+static void outbox_drop_options(struct outbox *outbox)
+{
+    free(outbox->settle);
+    free(outbox->find_source);
+    free(outbox->fold_with_source);
+    free(outbox->source_key);
+    free(outbox->source_relation);
+}
+
+void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options)
+{
+    outbox_drop_options(outbox);
     outbox->source_relation = outbox_copy(options->source_relation);
     outbox->source_key = outbox_copy(options->source_key);
     outbox->mapping = options->mapping;
     outbox->delete_done = options->delete_done;
-    outbox->timeout_ns = options->timeout_ns;
-    outbox->fold_hold_thin = outbox_sql_fold_without(false);
-    outbox->fold_no_source = outbox_sql_fold_without(true);
+    outbox->fold_with_source = NULL; // made by hello, which knows the type of the key
+    outbox->find_source = NULL;
     outbox->settle = outbox_sql_settle(options->delete_done, options->source_relation != NULL);
-    return outbox;
 }
 
 void outbox_destroy(struct outbox *outbox)
 {
     if (outbox != NULL) {
+        outbox_drop_options(outbox);
         free(outbox->timeline);
         free(outbox->system_id);
-        free(outbox->settle);
-        free(outbox->find_source);
         free(outbox->fold_no_source);
         free(outbox->fold_hold_thin);
-        free(outbox->fold_with_source);
-        free(outbox->source_key);
-        free(outbox->source_relation);
         free(outbox->version);
         free(outbox->instance);
         free(outbox);

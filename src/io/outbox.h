@@ -35,7 +35,13 @@ struct outbox_options {
 struct outbox *outbox_create(struct pgconn *conn, const struct outbox_options *options);
 void outbox_destroy(struct outbox *outbox);
 
-// ---- hello: what kind of database this is; first call on each new connection ----------------
+// Another source, mapping or retention; instance, version and timeout stay. Not while a hello is
+// under way, and until the next one there is no source. Calls under way end as they began, so what
+// a fold then brings has the columns of the mapping before.
+void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options);
+
+// ---- hello: what kind of database this is; first call on each new connection, and after
+// outbox_reconfigure
 
 enum outbox_schema {
     OUTBOX_SCHEMA_RIGHT,

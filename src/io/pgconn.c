@@ -27,7 +27,7 @@ enum {
 #define PGCONN_BACKOFF_MAX_NS (5 * CLOCK_NS_PER_SEC)
 
 struct pgjob_statement {
-    const char *sql;
+    char *sql; // owned
     int first_param;
     int param_count;
 };
@@ -121,6 +121,9 @@ void pgjob_destroy(struct pgjob *job)
     for (int i = 0; i < job->param_count; i++) {
         free(job->params[i]);
     }
+    for (int i = 0; i < job->statement_count; i++) {
+        free(job->statements[i].sql);
+    }
     free(job->simple);
     free(job);
 }
@@ -129,7 +132,7 @@ void pgjob_statement(struct pgjob *job, const char *sql)
 {
     assert(job->statement_count < PGJOB_STATEMENTS);
     job->statements[job->statement_count++] =
-        (struct pgjob_statement){.sql = sql, .first_param = job->param_count};
+        (struct pgjob_statement){.sql = mem_strdup(sql), .first_param = job->param_count};
 }
 
 void pgjob_param(struct pgjob *job, char *value)

@@ -57,8 +57,8 @@ struct pgjob *pgjob_create(int64_t timeout_ns, pgjob_done_fn done, void *ctx);
 struct pgjob *pgjob_create_simple(const char *sql, int64_t timeout_ns, pgjob_done_fn done,
                                   void *ctx);
 void pgjob_destroy(struct pgjob *job); // only for a job that was not submitted
-// `sql` must live until the job is done. Parameters follow in order, as text; `value` is taken
-// over (NULL: SQL null).
+// `sql` is copied: a reload may replace the caller's while the job is under way. Parameters follow
+// in order, as text; `value` is taken over (NULL: SQL null).
 void pgjob_statement(struct pgjob *job, const char *sql);
 void pgjob_param(struct pgjob *job, char *value);
 void pgjob_param_int64(struct pgjob *job, int64_t value);

@@ -61,6 +61,8 @@ struct sender {
     size_t worker_count;
     struct sender_worker **idle; // stack
     size_t idle_count;
+    struct sender *older; // renewed while it had transfers under way; owned
+    struct sender *newer; // what took its place; NULL: this is the one in use
 };
 
 // ---- headers -------------------------------------------------------------------------------
@@ -223,6 +225,11 @@ static int sender_on_timer_wish(CURLM *multi, long timeout_ms, void *userdata)
     return 0;
 }
 
+static bool sender_is_idle(const struct sender *sender)
+{
+    return sender->idle_count == sender->worker_count;
+}
+
 // ---- what a transfer ended with ------------------------------------------------------------
 
 static void sender_fail(struct answer *answer, enum answer_transport transport, const char *failure)
@@ -301,6 +308,17 @@ static void sender_finish(struct sender_worker *worker, CURLcode code)
     }
 }
 
+// Renewed, and nothing is under way any more: out of the chain.
+static void sender_leave(struct sender *sender)
+{
+    sender->newer->older = sender->older;
+    if (sender->older != NULL) {
+        sender->older->newer = sender->newer;
+    }
+    sender->older = NULL;
+    sender_destroy(sender);
+}
+
 static void sender_collect(struct sender *sender)
 {
     int left = 0;
@@ -312,6 +330,9 @@ static void sender_collect(struct sender *sender)
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&worker);
             sender_finish(worker, code); // the message is gone with the handle
         }
+    }
+    if (sender->newer != NULL && sender_is_idle(sender)) {
+        sender_leave(sender);
     }
 }
 
@@ -469,6 +490,7 @@ void sender_destroy(struct sender *sender)
     if (sender == NULL) {
         return;
     }
+    sender_destroy(sender->older);
     for (size_t i = 0; i < sender->worker_count; i++) {
         struct sender_worker *worker = &sender->workers[i];
         if (worker->busy) {
@@ -492,6 +514,22 @@ void sender_destroy(struct sender *sender)
     curl_global_cleanup();
 }
 
+bool sender_renew(struct sender **sender, const struct sender_options *options, struct err *err)
+{
+    struct sender *old = *sender;
+    struct sender *renewed = sender_create(old->loop, options, err);
+    if (renewed == NULL) {
+        return false;
+    }
+    renewed->older = old;
+    old->newer = renewed;
+    *sender = renewed;
+    if (sender_is_idle(old)) {
+        sender_leave(old);
+    }
+    return true;
+}
+
 size_t sender_free_workers(const struct sender *sender)
 {
     return sender->idle_count;
@@ -499,7 +537,11 @@ size_t sender_free_workers(const struct sender *sender)
 
 size_t sender_in_flight(const struct sender *sender)
 {
-    return sender->worker_count - sender->idle_count;
+    size_t count = 0;
+    for (const struct sender *at = sender; at != NULL; at = at->older) {
+        count += at->worker_count - at->idle_count;
+    }
+    return count;
 }
 
 void sender_submit(struct sender *sender, struct str customer_id, struct str body,

@@ -44,11 +44,18 @@ struct sender *sender_create(struct loop *loop, const struct sender_options *opt
 // Transfers under way are dropped without their call.
 void sender_destroy(struct sender *sender);
 
+// Puts a sender with other options in the place of `*sender`; it needs its key next. Transfers
+// under way end as they began, on connections of their own, and with the last of them the old one
+// goes. Nothing of it is used again, so certificates are read from their files anew. False with a
+// reason, and `*sender` as it was, when libcurl cannot be set up.
+bool sender_renew(struct sender **sender, const struct sender_options *options,
+                  struct err *err) MUST_CHECK;
+
 // The API key for transfers that begin from now on; copied.
 void sender_set_key(struct sender *sender, const char *key);
 
 size_t sender_free_workers(const struct sender *sender);
-size_t sender_in_flight(const struct sender *sender);
+size_t sender_in_flight(const struct sender *sender); // those from before a sender_renew as well
 
 // Starts one POST; there must be a free worker. `customer_id` is safe in a path (the caller has
 // checked it); `body` is borrowed until the done call. No byte leaves after `not_after_ns` (the

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 void service_ready(void)
 {
@@ -10,7 +11,11 @@ void service_ready(void)
 
 void service_reloading(void)
 {
-    sd_notify(0, "RELOADING=1");
+    // By the time systemd (253 and later) tells this reload from one before.
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 }
 
 void service_stopping(void)

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 void service_ready(void);
-void service_reloading(void);
+void service_reloading(void); // service_ready ends it
 void service_stopping(void);
 void service_status(const char *text); // shown by `systemctl status`
 
