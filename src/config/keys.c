@@ -93,21 +93,18 @@ static const struct key keys[] = {
     {
         .path = "source.relation",
         .type = KEY_TYPE_TEXT,
-        .restart = true,
         .offset = KEYS_OFFSET(source.relation),
         .help = "View or table with one row per customer, which triggers and backfills send.",
     },
     {
         .path = "source.customer_id",
         .type = KEY_TYPE_TEXT,
-        .restart = true,
         .offset = KEYS_OFFSET(source.customer_id),
         .help = "Its column with Imprint's customer id.",
     },
     {
         .path = "source.updated_at",
         .type = KEY_TYPE_TEXT,
-        .restart = true,
         .offset = KEYS_OFFSET(source.updated_at),
         .help = "Its column with the time of the last change, for backfill --since.",
     },
@@ -119,7 +116,6 @@ static const struct key keys[] = {
     {
         .path = "imprint.environment",
         .type = KEY_TYPE_ENUM,
-        .restart = true,
         .fallback = "sandbox",
         .choices = keys_environments,
         .offset = KEYS_OFFSET(imprint.environment),
@@ -129,7 +125,6 @@ static const struct key keys[] = {
         .path = "imprint.base_url",
         .type = KEY_TYPE_TEXT,
         .required = true,
-        .restart = true,
         .offset = KEYS_OFFSET(imprint.base_url),
         .help = "The API: https://dev.sbx.imprint.co (sandbox) or https://dev.imprint.co.",
     },
@@ -145,7 +140,7 @@ static const struct key keys[] = {
         .type = KEY_TYPE_PATH,
         .required = true,
         .offset = KEYS_OFFSET(imprint.api_key_file),
-        .help = "File that holds the API key; read again at SIGHUP and while the API refuses it.",
+        .help = "File that holds the API key; read again when it changes.",
     },
     {
         .path = "imprint.auth",

@@ -13,6 +13,8 @@ enum { PROBLEMS_LINE_CAP = 8192, PROBLEMS_TEXT_BYTES = 1024, PROBLEMS_EXCERPT_BY
 struct problem {
     char *line_text;
     size_t file_len; // of the file's name at its head
+    size_t key_at;   // where the key begins, and the reason
+    size_t reason_at;
     int line;
     int column;
     size_t order; // of arrival: keeps the sort stable
@@ -92,9 +94,11 @@ void problems_add(struct problems *problems, struct yaml_place place, const char
     struct buf line;
     buf_init(&line, PROBLEMS_LINE_CAP);
     bool ok = problems_append_place(&line, place);
+    size_t key_at = line.len;
     if (ok && key != NULL && key[0] != '\0') {
         ok = problems_append_clean(&line, str_of(key)) && buf_append_str(&line, STR(": "));
     }
+    size_t reason_at = line.len;
     // What passes the cap (a path of many kilobytes) is cut; the message still counts.
     ok = ok && problems_append_clean(&line, str_of(text));
     (void)ok;
@@ -103,6 +107,8 @@ void problems_add(struct problems *problems, struct yaml_place place, const char
     problems->list[problems->count] = (struct problem){
         .line_text = buf_take(&line),
         .file_len = place.file == NULL ? 0 : strlen(place.file),
+        .key_at = key_at,
+        .reason_at = reason_at,
         .line = place.line,
         .column = place.column,
         .order = problems->count,
@@ -139,7 +145,7 @@ static int problems_compare(const void *left, const void *right)
     return order == 0 ? problems_compare_size(a->order, b->order) : order;
 }
 
-const char *problems_line(struct problems *problems, size_t index)
+static const struct problem *problems_get(struct problems *problems, size_t index)
 {
     assert(index < problems->count);
     if (!problems->sorted) {
@@ -150,7 +156,36 @@ const char *problems_line(struct problems *problems, size_t index)
             problems->list[i].order = i;
         }
     }
-    return problems->list[index].line_text;
+    return &problems->list[index];
+}
+
+const char *problems_line(struct problems *problems, size_t index)
+{
+    return problems_get(problems, index)->line_text;
+}
+
+// Up to `end`, without the ": " before it.
+static struct str problems_cut(const char *text, size_t begin, size_t end)
+{
+    return (struct str){text + begin, end < begin + 2 ? 0 : end - begin - 2};
+}
+
+struct problem_parts problems_parts(struct problems *problems, size_t index)
+{
+    const struct problem *problem = problems_get(problems, index);
+    const char *text = problem->line_text;
+    struct str file = problems_cut(text, 0, problem->key_at);
+    for (int i = 0; problem->line > 0 && i < 2; i++) { // ":line:column"
+        while (file.len > 0 && file.ptr[--file.len] != ':') {
+        }
+    }
+    return (struct problem_parts){
+        .file = file,
+        .line = problem->line,
+        .column = problem->column,
+        .key = problems_cut(text, problem->key_at, problem->reason_at),
+        .reason = str_of(text + problem->reason_at),
+    };
 }
 
 struct str problems_excerpt(struct str text)

@@ -32,6 +32,16 @@ size_t problems_count(const struct problems *problems);
 // problems_add.
 const char *problems_line(struct problems *problems, size_t index);
 
+// The same by its parts, for the log. Borrowed from the line; empty where there is none.
+struct problem_parts {
+    struct str file;
+    int line; // 0: the file as a whole
+    int column;
+    struct str key;
+    struct str reason;
+};
+struct problem_parts problems_parts(struct problems *problems, size_t index);
+
 // The head of a found text, short enough to be shown in a message and never cut within a character.
 struct str problems_excerpt(struct str text);
 
