@@ -1,15 +1,15 @@
 #include "app/daemon.h"
 
+#include "app/keyfile.h"
 #include "app/lessor.h"
 #include "app/relay.h"
+#include "app/reload.h"
 #include "app/settings.h"
 #include "app/stats.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "config/config.h"
-#include "io/file.h"
 #include "io/loop.h"
 #include "io/outbox.h"
 #include "io/pgconn.h"
@@ -24,7 +24,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-// How often an unusable key file is looked at again.
+// How often the key file is looked at.
 #define DAEMON_KEY_NS CLOCK_NS_PER_SEC
 // With --once: how long the API may refuse everything before it counts as unreachable.
 #define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
@@ -45,8 +45,9 @@ struct daemon {
     char instance[96];
     enum daemon_phase phase;
     int exit_code;
+    const char *config_path;
     struct config *config;
-    char *key;
+    struct keyfile keyfile;
     struct loop *loop;
     struct log *log;
     struct pgconn *conn;
@@ -62,6 +63,9 @@ struct daemon {
     bool connected;   // hello said yes
     bool lost_logged; // one line per change of state
     bool goodbye_sent;
+    bool greeting;      // an outbox_hello is under way
+    bool source_wanted; // the configuration changed behind the last one
+    bool reload_wanted;
 
     struct loop_timer *stats_timer;
     struct loop_timer *key_timer;
@@ -161,6 +165,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
                             const struct outbox_hello *hello)
 {
     struct daemon *daemon = ctx;
+    daemon->greeting = false;
     if (failure != NULL) {
         if (pgconn_failed_with(failure, "42501")) {
             daemon_refuse(daemon, "the database role lacks rights: run `GRANT imprint_sync_daemon "
@@ -176,6 +181,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
         return;
     }
     daemon->connected = true;
+    daemon->source_wanted = false;
     daemon->lost_logged = false;
     int version = pgconn_server_version(daemon->conn);
     log_event(daemon->log, LOG_LEVEL_INFO, "db.connect", LOG_I64("server_version", version),
@@ -191,7 +197,30 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
 static void daemon_on_db_ready(void *ctx)
 {
     struct daemon *daemon = ctx;
+    daemon->greeting = true;
     outbox_hello(daemon->outbox, daemon_on_hello, daemon);
+}
+
+// After a reload, on the same connection.
+static void daemon_on_source(void *ctx, const struct pgconn_failure *failure,
+                             const struct outbox_hello *hello)
+{
+    struct daemon *daemon = ctx;
+    daemon->greeting = false;
+    if (failure == NULL) {
+        daemon->source_wanted = false;
+        relay_on_source(daemon->relay, hello->source);
+    } else if (!failure->lost) {
+        pgconn_log_failure(daemon->log, "hello", failure);
+    }
+}
+
+static void daemon_ask_source(struct daemon *daemon)
+{
+    if (daemon->connected && daemon->source_wanted && !daemon->greeting) {
+        daemon->greeting = true;
+        outbox_hello(daemon->outbox, daemon_on_source, daemon);
+    }
 }
 
 static void daemon_on_db_lost(void *ctx, const struct pgconn_failure *failure)
@@ -240,32 +269,40 @@ static void daemon_on_listen_lost(void *ctx, const struct pgconn_failure *failur
 
 // ---- the API key ---------------------------------------------------------------------------
 
-static bool daemon_read_key(struct daemon *daemon, struct err *err)
+static bool daemon_open_key(struct daemon *daemon, struct err *err)
 {
-    char *key = NULL;
-    if (!file_read_secret(daemon->config->imprint.api_key_file, &key, err)) {
+    if (!keyfile_read(&daemon->keyfile, daemon->config->imprint.api_key_file, err)) {
         return err_context(err, "imprint.api_key_file");
     }
-    bool changed = daemon->key == NULL || strcmp(daemon->key, key) != 0;
-    if (daemon->key != NULL) {
-        mem_wipe(daemon->key, strlen(daemon->key));
-        free(daemon->key);
-    }
-    daemon->key = key;
-    sender_set_key(daemon->sender, key);
-    if (changed && daemon->relay != NULL) {
-        relay_on_key(daemon->relay);
-    }
+    sender_set_key(daemon->sender, daemon->keyfile.key);
     return true;
+}
+
+// `changed`: the file is another than the one that the key in use came from.
+static void daemon_read_key(struct daemon *daemon, bool changed)
+{
+    struct keyfile next = {.key = NULL};
+    struct err err;
+    if (!keyfile_read(&next, daemon->config->imprint.api_key_file, &err)) {
+        daemon->keyfile.tried = next.tried;
+        log_event(daemon->log, changed ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "api.key",
+                  LOG_TEXT("reason", err.text));
+    } else if (keyfile_take(&daemon->keyfile, &next)) {
+        sender_set_key(daemon->sender, daemon->keyfile.key);
+        relay_on_key(daemon->relay);
+        log_event(daemon->log, LOG_LEVEL_INFO, "api.key",
+                  LOG_TEXT("reason", "the file holds another key, which is used from now on"));
+    }
 }
 
 static void daemon_on_key_timer(void *ctx)
 {
     struct daemon *daemon = ctx;
-    struct err err;
-    if (relay_wants_key(daemon->relay) && !daemon_read_key(daemon, &err)) {
-        log_event(daemon->log, LOG_LEVEL_DEBUG, "api.key", LOG_TEXT("reason", err.text));
+    bool changed = keyfile_has_changed(&daemon->keyfile, daemon->config->imprint.api_key_file);
+    if (changed || relay_wants_key(daemon->relay)) {
+        daemon_read_key(daemon, changed);
     }
+    daemon_ask_source(daemon); // where it failed
     loop_timer_set(daemon->key_timer, loop_now_ns(daemon->loop) + DAEMON_KEY_NS);
 }
 
@@ -389,6 +426,77 @@ static void daemon_on_chores(void *ctx)
     loop_timer_set(daemon->chores_timer, now + (more ? CLOCK_NS_PER_SEC / 5 : DAEMON_PRUNE_NS / 6));
 }
 
+// ---- reload --------------------------------------------------------------------------------
+
+// A change of the level must not hide the event that tells of it.
+static void daemon_set_log(struct daemon *daemon, const struct reload *reload, bool new_key)
+{
+    const struct config_log *log = &reload->config->log;
+    enum log_level before = daemon->config->log.level;
+    log_configure(daemon->log, log->level > before ? log->level : before, log->format);
+    reload_log_taken(reload, new_key, daemon->log);
+    log_configure(daemon->log, log->level, log->format);
+}
+
+// Everything at once, between two turns. Cannot fail.
+static void daemon_swap(struct daemon *daemon, struct reload *reload)
+{
+    bool new_key = keyfile_take(&daemon->keyfile, &reload->keyfile);
+    sender_set_key(daemon->sender, daemon->keyfile.key);
+    daemon_set_log(daemon, reload, new_key);
+    struct config *before = daemon->config;
+    daemon->config = reload->config;
+    reload->config = before; // freed with the rest
+    const struct outbox_options outbox = settings_outbox(daemon->config, daemon->instance);
+    outbox_reconfigure(daemon->outbox, &outbox);
+    if (daemon->listen_outbox != NULL) {
+        outbox_reconfigure(daemon->listen_outbox, &outbox);
+    }
+    relay_reconfigure(daemon->relay, daemon->config, daemon->sender);
+    loop_timer_set(daemon->stats_timer,
+                   loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
+    daemon->source_wanted = true;
+    daemon_ask_source(daemon);
+}
+
+// The files are fine.
+static void daemon_take(struct daemon *daemon, struct reload *reload)
+{
+    struct err err;
+    const struct sender_options sender = settings_sender(reload->config);
+    if (sender_renew(&daemon->sender, &sender, &err)) {
+        daemon_swap(daemon, reload);
+    } else {
+        log_event(daemon->log, LOG_LEVEL_ERROR, "daemon.reload", LOG_TEXT("reason", err.text));
+    }
+}
+
+static void daemon_reload(struct daemon *daemon)
+{
+    struct reload reload;
+    bool ready = daemon->phase == DAEMON_PHASE_RUNNING;
+    if (ready) {
+        service_reloading();
+    }
+    if (reload_read(&reload, daemon->config_path, daemon->config, daemon->log)) {
+        daemon_take(daemon, &reload);
+    }
+    reload_free(&reload);
+    if (ready) {
+        service_ready();
+    }
+}
+
+// A hello under way would look at the source of before.
+static void daemon_watch_reload(struct daemon *daemon)
+{
+    if (daemon->reload_wanted && !daemon->greeting && daemon->phase <= DAEMON_PHASE_RUNNING) {
+        daemon->reload_wanted = false;
+        daemon_reload(daemon);
+        relay_pump(daemon->relay);
+    }
+}
+
 // ---- the turn ------------------------------------------------------------------------------
 
 static void daemon_watch_start(struct daemon *daemon)
@@ -481,17 +589,14 @@ static void daemon_on_turn(void *ctx)
     }
     daemon_watch_stop(daemon);
     lessor_pump(daemon->lessor);
+    daemon_watch_reload(daemon);
 }
 
 static void daemon_on_hangup(void *ctx, int signal_number)
 {
     (void)signal_number;
     struct daemon *daemon = ctx;
-    struct err err;
-    bool ok = daemon_read_key(daemon, &err);
-    log_event(daemon->log, ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "daemon.reload",
-              LOG_TEXT("read", ok ? "imprint.api_key_file" : "nothing"),
-              LOG_TEXT(ok ? NULL : "reason", ok ? "" : err.text));
+    daemon->reload_wanted = !daemon->once; // which ends soon, on what it began with
 }
 
 // ---- set-up --------------------------------------------------------------------------------
@@ -563,7 +668,7 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
     }
     const struct sender_options sender = settings_sender(daemon->config);
     daemon->sender = sender_create(daemon->loop, &sender, err);
-    if (daemon->sender == NULL || !daemon_read_key(daemon, err) ||
+    if (daemon->sender == NULL || !daemon_open_key(daemon, err) ||
         !daemon_open_database(daemon, err)) {
         return false;
     }
@@ -605,10 +710,7 @@ static void daemon_close(struct daemon *daemon)
     loop_timer_close(daemon->drain_timer);
     loop_destroy(daemon->loop);
     stats_free(&daemon->stats);
-    if (daemon->key != NULL) {
-        mem_wipe(daemon->key, strlen(daemon->key));
-        free(daemon->key);
-    }
+    keyfile_free(&daemon->keyfile);
     config_destroy(daemon->config);
     log_destroy(daemon->log);
 }
@@ -626,10 +728,20 @@ static const char *daemon_environment(const struct config *config)
     return "custom";
 }
 
+// It would end the process until the loop is there to take it.
+static void daemon_block_hangup(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int daemon_run(const char *config_path, bool once)
 {
-    struct daemon daemon = {.once = once, .exit_code = EX_OK};
+    struct daemon daemon = {.once = once, .exit_code = EX_OK, .config_path = config_path};
     struct err err = {.kind = ERR_KIND_NONE};
+    daemon_block_hangup();
     daemon.config = settings_load(config_path);
     if (daemon.config == NULL) {
         return EX_CONFIG;

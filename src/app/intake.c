@@ -34,17 +34,25 @@ struct intake *intake_create(const struct intake_parts *parts)
     struct intake *intake = mem_calloc(1, sizeof *intake);
     intake->parts = *parts;
     intake->mapper = mapper_create();
-    row_init(&intake->row, parts->config->mapping);
-    const struct config_imprint *imprint = &parts->config->imprint;
+    intake_reconfigure(intake, parts->config);
+    return intake;
+}
+
+void intake_reconfigure(struct intake *intake, const struct config *config)
+{
+    intake->parts.config = config;
+    row_free(&intake->row);
+    row_init(&intake->row, config->mapping);
+    const struct config_imprint *imprint = &config->imprint;
     struct buf destination;
     buf_init(&destination, INTAKE_DESTINATION_MAX);
     const char *merchant = imprint->merchant_key == NULL ? "" : imprint->merchant_key;
     bool ok =
         buf_printf(&destination, "%s\n%s\n%s", imprint->base_url, imprint->update_path, merchant);
     (void)ok; // the configuration bounds all three
+    digest_destroy(intake->digest);
     intake->digest = digest_create(buf_peek(&destination));
     buf_free(&destination);
-    return intake;
 }
 
 // Takes the first out of the list that begins at `place`.

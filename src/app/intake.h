@@ -23,6 +23,7 @@ struct intake_parts { // all borrowed
 
 struct intake *intake_create(const struct intake_parts *parts);
 void intake_destroy(struct intake *intake);
+void intake_reconfigure(struct intake *intake, const struct config *config);
 
 // `sqlstate` is not empty when the customer's source row cannot be read for that reason.
 void intake_take(struct intake *intake, const struct outbox_customer *customer,

@@ -28,7 +28,8 @@ struct refill {
     enum outbox_source source;
 
     enum refill_call call;
-    bool stale; // the call under way was made before everything was to be read anew
+    bool stale;  // the call under way was made before everything was to be read anew
+    bool refold; // the fold under way was made by the configuration before
     int64_t call_ns;
     int64_t next_poll_ns;
 
@@ -137,6 +138,17 @@ void refill_on_lost(struct refill *refill)
     refill->empty = false;
     refill_drop_keys(&refill->wanted, &refill->wanted_count);
     refill->wanted_room = 0;
+}
+
+void refill_reconfigure(struct refill *refill, const struct config *config)
+{
+    refill->parts.config = config;
+    refill->ready = false;
+    refill->empty = false;
+    refill->refold = refill->call == REFILL_CALL_FOLD;
+    refill->fold_max = (size_t)config->outbox.batch;
+    refill->poison_sqlstate[0] = '\0'; // the source may be another
+    intake_reconfigure(refill->intake, config);
 }
 
 void refill_on_notify(struct refill *refill)
@@ -291,6 +303,12 @@ static void refill_on_folded(void *ctx, const struct pgconn_failure *failure,
     struct refill *refill = ctx;
     int64_t now = loop_now_ns(refill->parts.loop);
     refill->call = REFILL_CALL_NONE;
+    bool refold = refill->refold;
+    refill->refold = false;
+    if (refold && (failure == NULL || !failure->lost)) {
+        refill_put_back(refill); // it may lack columns that the mapping reads now
+        return;
+    }
     if (failure != NULL) {
         refill_fold_failed(refill, failure, now);
         return;

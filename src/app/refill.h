@@ -30,9 +30,11 @@ struct refill_parts { // all borrowed
 struct refill *refill_create(const struct refill_parts *parts);
 void refill_destroy(struct refill *refill);
 
-// The database is there (again): everything is read anew.
+// The database is there (again), or its source was looked at again: everything is read anew.
 void refill_on_ready(struct refill *refill, enum outbox_source source);
 void refill_on_lost(struct refill *refill);
+// Nothing is read until refill_on_ready says what source there is now.
+void refill_reconfigure(struct refill *refill, const struct config *config);
 void refill_on_notify(struct refill *refill);
 void refill_set_listening(struct refill *refill, bool listening);
 

@@ -73,19 +73,27 @@ static void relay_on_timer(void *ctx)
     (void)ctx; // the turn's end does the work
 }
 
+static struct gate_rate relay_gate_rate(const struct config *config)
+{
+    return (struct gate_rate){.count = config->delivery.rate.count,
+                              .per_ns = config->delivery.rate.per_ns};
+}
+
+static struct backoff relay_backoff(const struct config *config)
+{
+    return (struct backoff){.base_ns = config->retry.base_ns, .cap_ns = config->retry.cap_ns};
+}
+
 struct relay *relay_create(const struct relay_parts *parts)
 {
     struct relay *relay = mem_calloc(1, sizeof *relay);
     relay->parts = *parts;
     const struct config *config = parts->config;
     int64_t now = loop_now_ns(parts->loop);
-    const struct gate_rate rate = {.count = config->delivery.rate.count,
-                                   .per_ns = config->delivery.rate.per_ns};
     relay->updates = updates_create();
-    relay->gate = gate_create(rate, config->delivery.burst, now);
+    relay->gate = gate_create(relay_gate_rate(config), config->delivery.burst, now);
     relay->pool = pool_create(&(struct pool_options){.probe_base_ns = 0}, now);
-    relay->backoff =
-        (struct backoff){.base_ns = config->retry.base_ns, .cap_ns = config->retry.cap_ns};
+    relay->backoff = relay_backoff(config);
     relay->settle_max = RELAY_SETTLE_MAX;
     relay->timer = loop_timer_open(parts->loop, relay_on_timer, relay);
     const struct refill_parts refill = {.loop = parts->loop,
@@ -669,6 +677,25 @@ bool relay_probe_due(const struct relay *relay)
 bool relay_slot_busy(const struct relay *relay, int slot)
 {
     return updates_slot_busy(relay->updates, slot);
+}
+
+void relay_reconfigure(struct relay *relay, const struct config *config, struct sender *sender)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    relay->parts.config = config;
+    relay->parts.sender = sender;
+    relay->backoff = relay_backoff(config);
+    gate_set_rate(relay->gate, relay_gate_rate(config), config->delivery.burst, now);
+    relay->wants_key = false; // it was read with the rest
+    relay->candidates_after_ns = 0;
+    pool_settings_changed(relay->pool, now);
+    relay_drop_queued(relay, -1);
+    refill_reconfigure(relay->refill, config);
+}
+
+void relay_on_source(struct relay *relay, enum outbox_source source)
+{
+    refill_on_ready(relay->refill, source);
 }
 
 void relay_on_key(struct relay *relay)

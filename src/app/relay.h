@@ -52,6 +52,11 @@ int64_t relay_throttled_until_ns(const struct relay *relay);
 int64_t relay_closed_ns(const struct relay *relay);
 bool relay_probe_due(const struct relay *relay);
 
+// Another configuration and a sender made by it. What is in flight goes on; what has not begun is
+// read again, after relay_on_source.
+void relay_reconfigure(struct relay *relay, const struct config *config, struct sender *sender);
+void relay_on_source(struct relay *relay, enum outbox_source source);
+
 // Another API key was read.
 void relay_on_key(struct relay *relay);
 
