@@ -82,11 +82,27 @@ static void leave_folder(void)
 }
 
 // All messages, one a line; the caller frees them.
+// The parts of a line make the line.
+static void check_parts(struct problems *problems, size_t index)
+{
+    const struct problem_parts parts = problems_parts(problems, index);
+    struct buf line;
+    buf_init(&line, TEXT_CAP);
+    ck_assert(buf_append_str(&line, parts.file));
+    ck_assert(parts.line == 0 || buf_printf(&line, ":%d:%d", parts.line, parts.column));
+    ck_assert(parts.file.len == 0 || buf_append_str(&line, STR(": ")));
+    ck_assert(parts.key.len == 0 || buf_printf(&line, "%.*s: ", STR_ARG(parts.key)));
+    ck_assert(buf_append_str(&line, parts.reason));
+    ck_assert_str_eq(buf_peek(&line).ptr, problems_line(problems, index));
+    buf_free(&line);
+}
+
 static char *must_join(struct problems *problems)
 {
     struct buf all;
     buf_init(&all, TEXT_CAP);
     for (size_t i = 0; i < problems_count(problems); i++) {
+        check_parts(problems, i);
         ck_assert(buf_printf(&all, "%s\n", problems_line(problems, i)));
     }
     return buf_take(&all);

@@ -119,6 +119,36 @@ START_TEST(says_which_file_cannot_be_read_and_why)
 }
 END_TEST
 
+START_TEST(a_stamp_tells_a_file_from_another)
+{
+    must_write("one", 3);
+    struct file_stamp first = file_stamp(path);
+    struct file_stamp second = file_stamp(path);
+    ck_assert(file_stamp_equal(&first, &second));
+    must_write("two, longer", 11);
+    second = file_stamp(path);
+    ck_assert(!file_stamp_equal(&first, &second));
+    // Replaced by one of the same size: another inode, whatever the clock's resolution.
+    char other[80];
+    snprintf(other, sizeof other, "%s-other", path);
+    ck_assert_int_eq(rename(path, other), 0);
+    must_write("xxx, longer", 11);
+    first = file_stamp(path);
+    ck_assert(!file_stamp_equal(&first, &second));
+    ck_assert_int_eq(unlink(other), 0);
+}
+END_TEST
+
+START_TEST(a_stamp_tells_a_file_from_none)
+{
+    must_write("", 0);
+    struct file_stamp there = file_stamp(path);
+    struct file_stamp missing = file_stamp("/nonexistent/key");
+    ck_assert(!file_stamp_equal(&there, &missing));
+    ck_assert_uint_eq(missing.inode, 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("file");
@@ -127,6 +157,8 @@ int main(void)
     tcase_add_test(tests, refuses_control_characters_inside);
     tcase_add_test(tests, the_bound_is_64_kib);
     tcase_add_test(tests, says_which_file_cannot_be_read_and_why);
+    tcase_add_test(tests, a_stamp_tells_a_file_from_another);
+    tcase_add_test(tests, a_stamp_tells_a_file_from_none);
     tcase_add_checked_fixture(tests, make_file, remove_file);
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("file");

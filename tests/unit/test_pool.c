@@ -532,6 +532,69 @@ START_TEST(a_new_key_clears_the_first_401_too)
 }
 END_TEST
 
+static void check_other_settings_are_tried_at_once(struct verdict trouble, enum pool_state state)
+{
+    check_state(state);
+    (void)probe("tried", trouble);
+    (void)probe("tried-too", trouble);
+    CHECK(!pool_may_start(pool, key("tried"), now).yes);
+    pool_settings_changed(pool, now);
+    CHECK(pool_may_start(pool, key("tried"), now).yes);
+    struct pool_decision decision = send_update("tried", accepted());
+    check_state(POOL_STATE_OPEN);
+    check_no_charge(&decision);
+}
+
+START_TEST(other_settings_are_tried_at_once_whatever_closed_it)
+{
+    break_down(0);
+    check_other_settings_are_tried_at_once(failed(), POOL_STATE_DOWN);
+    (void)send_update("a", undocumented());
+    check_other_settings_are_tried_at_once(undocumented(), POOL_STATE_URL);
+    (void)send_update("b", unauthorized());
+    check_other_settings_are_tried_at_once(unauthorized(), POOL_STATE_UNAUTHORIZED);
+    char name[32];
+    for (int i = 0; i < 20; i++) {
+        (void)send_update(numbered(name, sizeof name, i), rejected(422, "type"));
+    }
+    check_other_settings_are_tried_at_once(rejected(422, "type"), POOL_STATE_REJECTED);
+}
+END_TEST
+
+START_TEST(other_settings_do_not_end_a_pause_that_was_told)
+{
+    (void)send_update("a", throttled(30 * SEC));
+    pool_settings_changed(pool, now);
+    check_state(POOL_STATE_PAUSED);
+    CHECK(!pool_may_start(pool, key("b"), now + 20 * SEC).yes);
+}
+END_TEST
+
+START_TEST(nobody_is_charged_for_what_was_before_other_settings)
+{
+    (void)send_update("a", forbidden());
+    pool_settings_changed(pool, now);
+    struct pool_decision decision = send_update("b", accepted());
+    check_state(POOL_STATE_OPEN);
+    check_no_charge(&decision);
+}
+END_TEST
+
+START_TEST(a_probe_of_before_says_nothing_about_other_settings)
+{
+    break_down(0);
+    wait_for("b");
+    int64_t started = now;
+    pool_started(pool, key("b"), started);
+    pool_settings_changed(pool, now + 1);
+    CHECK(!pool_may_start(pool, key("c"), now + 1).yes); // one at a time
+    now += SEC;
+    (void)note_late("b", failed(), started);
+    check_state(POOL_STATE_DOWN);
+    CHECK(pool_may_start(pool, key("b"), now).yes);
+}
+END_TEST
+
 START_TEST(a_wrong_path_touches_no_row)
 {
     struct pool_decision decision = send_update("a", undocumented());
@@ -1033,6 +1096,9 @@ static void meddle(struct walk *walk)
     case 3:
         pool_key_changed(pool, now);
         break;
+    case 4:
+        pool_settings_changed(pool, now);
+        break;
     default:
         break;
     }
@@ -1092,6 +1158,10 @@ int main(void)
     tcase_add_test(tests, a_wrong_key_costs_few_requests_and_no_attempt);
     tcase_add_test(tests, a_new_key_is_tried_although_the_old_ones_probe_is_in_flight);
     tcase_add_test(tests, a_new_key_clears_the_first_401_too);
+    tcase_add_test(tests, other_settings_are_tried_at_once_whatever_closed_it);
+    tcase_add_test(tests, other_settings_do_not_end_a_pause_that_was_told);
+    tcase_add_test(tests, nobody_is_charged_for_what_was_before_other_settings);
+    tcase_add_test(tests, a_probe_of_before_says_nothing_about_other_settings);
     tcase_add_test(tests, a_wrong_path_touches_no_row);
     tcase_add_test(tests, one_customers_block_page_is_retried_and_blocks_nobody_else);
     tcase_add_test(tests, twenty_equal_rejections_pause_and_touch_no_more_rows);
