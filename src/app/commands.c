@@ -69,7 +69,7 @@ static const struct command commands[] = {
      "deliver changes until told to stop (the service)",
      "Reads changed customers from the outbox, maps them and sends them to Imprint.\n"
      "SIGTERM and SIGINT finish what is in flight; a second one ends at once.\n"
-     "SIGHUP reads the API key file again.\n",
+     "SIGHUP reads the configuration again: it takes over all of it, or nothing.\n",
      commands_daemon,
      {OPTION_ONCE}},
     {"render",

@@ -47,9 +47,9 @@ def first_words(text):
 
 # ---- what the program says ---------------------------------------------------------------------
 
-def printed_keys():
-    """{key: default, "required" or ""} as `check --print-defaults` has it."""
-    keys, parent, comment = {}, "", ""
+def printed_lines():
+    """(key, comment above it, default) of each key as `check --print-defaults` has it."""
+    parent, comment = "", ""
     for line in output("check", "--print-defaults").split("\n"):
         key = re.match(r"( *)#?([a-z_]+):(?: (.*))?$", line)
         if key is None:
@@ -59,10 +59,19 @@ def printed_keys():
         if not indent and not line.startswith("#"):
             parent = name
         else:
-            path = f"{parent}.{name}" if indent else name
-            keys[path] = "required" if "(required" in comment else default
+            yield f"{parent}.{name}" if indent else name, comment, default
         comment = ""
-    return keys
+
+
+def printed_keys():
+    """{key: default, "required" or ""}"""
+    return {key: "required" if "(required" in comment else default
+            for key, comment, default in printed_lines()}
+
+
+def restart_keys():
+    """Those that a reload cannot change."""
+    return {key for key, comment, _ in printed_lines() if "restart to change)" in comment}
 
 
 def logged_events():
@@ -119,6 +128,11 @@ def keys_wrong(readme):
                for key in program.keys() & table.keys() if program[key] != table[key]})
 
 
+def restart_wrong(readme):
+    line = re.search(r"^Only a restart changes (.*?);", readme, re.M)
+    return restart_keys() ^ set(words(line[1]) if line else [])
+
+
 def events_wrong(readme):
     listed = first_words(section(readme, "Log").split("| keys of `stats` |")[0])
     return logged_events() ^ listed
@@ -139,7 +153,7 @@ def commands_wrong(readme):
     return (commands() - first_words(text)) | (command_options() - known)
 
 
-CHECKS = [keys_wrong, events_wrong, stats_wrong, mapping_wrong, commands_wrong]
+CHECKS = [keys_wrong, restart_wrong, events_wrong, stats_wrong, mapping_wrong, commands_wrong]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -168,6 +182,12 @@ def test_a_default_that_is_wrong_is_found():
     changed = README.replace("| `15m` |", "| `16m` |")
     assert changed != README
     assert keys_wrong(changed) == {"retry.cap: default '16m' is '15m'"}
+
+
+def test_a_key_that_needs_a_restart_is_found():
+    changed = README.replace("`outbox.lease` and", "and")
+    assert changed != README
+    assert restart_wrong(changed) == {"outbox.lease"}
 
 
 def test_the_program_was_read():
