@@ -253,6 +253,12 @@ void lessor_pump(struct lessor *lessor)
 
 // ---- what happens around it ----------------------------------------------------------------
 
+void lessor_set_burst(struct lessor *lessor, int64_t burst)
+{
+    lessor->parts.burst = burst;
+    lessor->next_ns = 0;
+}
+
 void lessor_on_ready(struct lessor *lessor)
 {
     lessor->ready = true;

@@ -27,6 +27,9 @@ struct lessor_parts { // all borrowed
 struct lessor *lessor_create(const struct lessor_parts *parts);
 void lessor_destroy(struct lessor *lessor);
 
+// delivery.burst, after a reload.
+void lessor_set_burst(struct lessor *lessor, int64_t burst);
+
 // On a new connection.
 void lessor_on_ready(struct lessor *lessor);
 void lessor_on_lost(struct lessor *lessor);

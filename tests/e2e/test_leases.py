@@ -106,6 +106,16 @@ def test_three_instances_share_and_beyond_the_burst_they_stand_by(db, sandbox, t
         wait_until(lambda: holders(db).get(identity(standby[0])) == 32, "the third one steps in")
 
 
+def test_a_reload_of_the_burst_moves_the_slots(db, sandbox, tmp_path):
+    with instances(db, sandbox, tmp_path, 2, {"outbox": {"lease": "10m"}}) as (first, second):
+        wait_shares(db, 32, 32)
+        for daemon in first, second:  # one whole token needs all 64 now
+            daemon.config.change({"delivery": {"burst": 1}})
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait_event("daemon.reload")
+        wait_shares(db, 64)
+
+
 def test_after_kill_9_the_slots_move_when_the_lease_ends(db, sandbox, tmp_path):
     with instances(db, sandbox, tmp_path, 2, SHORT) as (first, second):
         wait_shares(db, 32, 32)
