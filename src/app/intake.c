@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "domain/backoff.h"
 #include "domain/mapper.h"
 #include "domain/row.h"
 #include "io/digest.h"
@@ -17,8 +18,7 @@ struct intake_charge {
     char *key;
     int64_t last_id;
     enum update_outcome outcome;
-    int http_status;
-    char *error;
+    struct verdict *verdict;
 };
 
 struct intake {
@@ -66,7 +66,7 @@ static struct intake_charge *intake_take_charge(struct intake_charge **place)
 static void intake_drop_charge(struct intake_charge *charge)
 {
     free(charge->key);
-    free(charge->error);
+    free(charge->verdict);
     free(charge);
 }
 
@@ -88,12 +88,11 @@ void intake_charge(struct intake *intake, const char *key, int64_t last_id,
                    enum update_outcome outcome, const struct verdict *verdict)
 {
     struct intake_charge *charge = mem_calloc(1, sizeof *charge);
-    *charge = (struct intake_charge){
-        .key = mem_strdup(key),
-        .last_id = last_id,
-        .outcome = outcome,
-        .http_status = verdict->status,
-        .error = mem_strdup(verdict->error[0] != '\0' ? verdict->error : verdict->reason)};
+    *charge = (struct intake_charge){.key = mem_strdup(key),
+                                     .last_id = last_id,
+                                     .outcome = outcome,
+                                     .verdict = mem_calloc(1, sizeof *charge->verdict)};
+    *charge->verdict = *verdict;
     charge->next = intake->charges;
     intake->charges = charge;
 }
@@ -207,10 +206,16 @@ static bool intake_apply_charge(struct intake *intake, const struct outbox_custo
     }
     bool any = update->row_count > 0;
     if (any) {
+        const struct config *config = intake->parts.config;
+        const struct backoff backoff = {config->retry.base_ns, config->retry.cap_ns};
+        const struct verdict *verdict = charge->verdict;
         update->started_ns = now; // it was sent: the attempt counts
-        update->http_status = charge->http_status;
-        update->retry_after_ns = intake->parts.config->retry.base_ns;
-        intake_settle(intake, update, charge->outcome, charge->error);
+        update->http_status = verdict->status;
+        update->retry_after_ns = backoff_ceiling_ns(&backoff, update->attempts + 1);
+        update->charge = charge->verdict;
+        charge->verdict = NULL;
+        intake_settle(intake, update, charge->outcome,
+                      verdict->error[0] != '\0' ? verdict->error : verdict->reason);
     } else {
         update_destroy(update);
     }

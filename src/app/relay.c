@@ -15,8 +15,7 @@
 enum {
     RELAY_SETTLE_MAX = 500, // updates in one settle
     RELAY_AHEAD_MIN = 4,
-    RELAY_CANDIDATES = 64, // to choose a probe from: more than the pool remembers as tried
-    RELAY_UNTOUCHED = 64,  // remembered, to be charged perhaps
+    RELAY_UNTOUCHED = 64, // remembered, to be charged perhaps
 };
 
 // Fetched ahead: what can be sent in so long. More would only be older when it is sent.
@@ -46,7 +45,6 @@ struct relay {
 
     bool ready; // the database is there
     bool stopping;
-    bool wants_key;
 
     struct update *settling[RELAY_SETTLE_MAX]; // the batch under way
     size_t settling_count;
@@ -161,16 +159,28 @@ static void relay_log_unsent(struct relay *relay, const struct update *update)
     relay_log_outcome(relay, update, "", "", update->error == NULL ? "" : update->error);
 }
 
-static void relay_log_change(struct relay *relay, const struct pool_change *change)
+// An outcome that was a while in coming: of an answer that seemed to be everyone's at first.
+static void relay_log_charged(struct relay *relay, const struct update *update)
+{
+    const struct verdict *verdict = update->charge;
+    relay_log_outcome(relay, update, verdict->type, verdict->param,
+                      verdict->reason == NULL ? "" : verdict->reason);
+}
+
+static void relay_log_change(struct relay *relay, const struct pool_change *change, int64_t now)
 {
     if (change->from == change->to) {
         return;
     }
     bool open = change->to == POOL_STATE_OPEN;
-    log_event(relay->parts.log, open ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
-              pool_change_event(change), LOG_TEXT("from", pool_state_name(change->from)),
-              LOG_TEXT("to", pool_state_name(change->to)), LOG_TEXT("reason", change->reason),
-              LOG_TEXT(change->detail != NULL ? "detail" : NULL, change->detail));
+    bool probes = !open && change->to != POOL_STATE_MANUAL;
+    int64_t next_ns = probes ? pool_next_ns(relay->pool, now) : INT64_MAX;
+    log_event(
+        relay->parts.log, open ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, pool_change_event(change),
+        LOG_TEXT("from", pool_state_name(change->from)),
+        LOG_TEXT("to", pool_state_name(change->to)), LOG_TEXT("reason", change->reason),
+        LOG_TEXT(change->detail != NULL ? "detail" : NULL, change->detail),
+        LOG_I64(next_ns < INT64_MAX ? "probe_in_ms" : NULL, (next_ns - now) / CLOCK_NS_PER_MS));
     if (open) {
         refill_reread_all(relay->refill);
     }
@@ -323,11 +333,10 @@ static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elap
     relay_count(relay, update, verdict, elapsed_ns, now);
     updates_move(relay->updates, update, UPDATE_STATE_SETTLING);
     relay_charge(relay, &decision);
-    relay->wants_key = relay->wants_key || decision.read_key;
     if (decision.scale_rate) {
         gate_scale(relay->gate, now);
     }
-    relay_log_change(relay, &decision.change);
+    relay_log_change(relay, &decision.change, now);
     if (decision.drop_unstarted) {
         relay_drop_queued(relay, -1);
     }
@@ -366,20 +375,26 @@ static bool relay_may_begin(const struct relay *relay, int64_t now)
 }
 
 // The next that may go: the first in line, or while the pool is closed the one of the queue that
-// may be its probe, fewest attempts first.
+// may be its probe, fewest attempts first. Of several any, or a block of customers with a trouble
+// of their own would be tried for ever before those behind it.
 static struct update *relay_choose(struct relay *relay, int64_t now)
 {
     struct update *best = NULL;
+    uint64_t equals = 0; // that may go and have as few attempts as the best
     bool open = pool_state(relay->pool) == POOL_STATE_OPEN;
     for (struct update *at = updates_first(relay->updates, UPDATE_STATE_QUEUED); at != NULL;
          at = updates_next(relay->updates, at)) {
-        bool may = now < relay_not_after(relay, at->slot) &&
-                   pool_may_start(relay->pool, str_of(at->key), now).yes;
-        if (may && (best == NULL || at->attempts < best->attempts)) {
-            best = at;
+        if (now >= relay_not_after(relay, at->slot) ||
+            !pool_may_start(relay->pool, str_of(at->key), now).yes) {
+            continue;
         }
-        if (open && best != NULL) {
-            break;
+        if (open) {
+            return at;
+        }
+        bool fewer = best == NULL || at->attempts < best->attempts;
+        equals = fewer ? 1 : equals + (at->attempts == best->attempts);
+        if (fewer || (at->attempts == best->attempts && relay_random() % equals == 0)) {
+            best = at;
         }
     }
     return best;
@@ -461,6 +476,21 @@ static void relay_finish(struct relay *relay, struct update *update, bool more, 
     updates_move(relay->updates, update, UPDATE_STATE_GONE);
 }
 
+// What was told when its answer came is not told again.
+static void relay_tell_settled(struct relay *relay, const struct update *update)
+{
+    if (update->charge != NULL) {
+        relay_log_charged(relay, update);
+    } else if (update->started_ns == 0) {
+        relay_log_unsent(relay, update);
+    } else {
+        return;
+    }
+    relay->parts.stats->unchanged += update->outcome == UPDATE_OUTCOME_UNCHANGED;
+    relay->parts.stats->retried += update->outcome == UPDATE_OUTCOME_RETRY;
+    relay->parts.stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
+}
+
 static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_settled *settled)
 {
@@ -478,11 +508,9 @@ static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
     relay->settling_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct update *update = relay->settling[i];
-        if (update->started_ns == 0 && !settled->lost[i]) {
-            relay_log_unsent(relay, update);
-            relay->parts.stats->unchanged += update->outcome == UPDATE_OUTCOME_UNCHANGED;
-            relay->parts.stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
-        } else if (settled->lost[i] && update->sent) {
+        if (!settled->lost[i]) {
+            relay_tell_settled(relay, update);
+        } else if (update->sent) {
             relay_log_late(relay, update);
         }
         relay_finish(relay, update, settled->more[i], now);
@@ -540,7 +568,7 @@ static int64_t relay_room(struct relay *relay, int64_t now)
     if (pool_state(relay->pool) != POOL_STATE_OPEN) {
         bool probe = pool_concurrency(relay->pool, config->delivery.workers, now) > 0 &&
                      now >= relay->candidates_after_ns;
-        return probe && queued == 0 ? RELAY_CANDIDATES : 0;
+        return probe && queued == 0 ? config->outbox.batch : 0;
     }
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
     int64_t target = config->outbox.batch;
@@ -584,12 +612,22 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
     }
 }
 
+// What was being read when the pool closed would be old when it goes on.
+static void relay_drop_late(struct relay *relay, int64_t now)
+{
+    if (pool_state(relay->pool) != POOL_STATE_OPEN &&
+        pool_concurrency(relay->pool, relay->parts.config->delivery.workers, now) == 0) {
+        relay_drop_queued(relay, -1);
+    }
+}
+
 void relay_pump(struct relay *relay)
 {
     int64_t now = loop_now_ns(relay->parts.loop);
     struct pool_change change = pool_tick(relay->pool, now);
-    relay_log_change(relay, &change);
+    relay_log_change(relay, &change, now);
     int64_t resting_ns = relay_wake_resting(relay, now);
+    relay_drop_late(relay, now);
     relay_start(relay, now);
     relay_settle(relay, now);
     refill_pump(relay->refill, relay_room(relay, now), now);
@@ -635,9 +673,9 @@ void relay_on_lease(struct relay *relay, const struct lease_change *change)
     gate_set_share(relay->gate, (int64_t)lease_held(relay->parts.lease), now);
 }
 
-static void relay_note_change(struct relay *relay, struct pool_change change)
+static void relay_note_change(struct relay *relay, struct pool_change change, int64_t now)
 {
-    relay_log_change(relay, &change);
+    relay_log_change(relay, &change, now);
     if (change.from == POOL_STATE_OPEN && change.to != POOL_STATE_OPEN) {
         relay_drop_queued(relay, -1);
     }
@@ -647,13 +685,13 @@ void relay_on_pool(struct relay *relay, int64_t paused_ns, int64_t throttled_ns)
 {
     int64_t now = loop_now_ns(relay->parts.loop);
     if (throttled_ns > 0) {
-        relay_note_change(relay, pool_pause_until(relay->pool, now + throttled_ns, now));
+        relay_note_change(relay, pool_pause_until(relay->pool, now + throttled_ns, now), now);
     }
     if (paused_ns > 0) {
         int64_t until_ns = paused_ns > INT64_MAX - now ? INT64_MAX : now + paused_ns;
-        relay_note_change(relay, pool_pause(relay->pool, until_ns, now));
+        relay_note_change(relay, pool_pause(relay->pool, until_ns, now), now);
     } else {
-        relay_note_change(relay, pool_resume(relay->pool, now));
+        relay_note_change(relay, pool_resume(relay->pool, now), now);
     }
 }
 
@@ -665,7 +703,9 @@ int64_t relay_throttled_until_ns(const struct relay *relay)
 int64_t relay_closed_ns(const struct relay *relay)
 {
     // An operator's pause is everybody's, and says nothing about this instance.
-    return relay_is_paused_by_hand(relay) ? 0 : pool_closed_ns(relay->pool, loop_now_ns(relay->parts.loop));
+    return relay_is_paused_by_hand(relay)
+               ? 0
+               : pool_closed_ns(relay->pool, loop_now_ns(relay->parts.loop));
 }
 
 bool relay_probe_due(const struct relay *relay)
@@ -686,7 +726,6 @@ void relay_reconfigure(struct relay *relay, const struct config *config, struct 
     relay->parts.sender = sender;
     relay->backoff = relay_backoff(config);
     gate_set_rate(relay->gate, relay_gate_rate(config), config->delivery.burst, now);
-    relay->wants_key = false; // it was read with the rest
     relay->candidates_after_ns = 0;
     pool_settings_changed(relay->pool, now);
     relay_drop_queued(relay, -1);
@@ -700,13 +739,7 @@ void relay_on_source(struct relay *relay, enum outbox_source source)
 
 void relay_on_key(struct relay *relay)
 {
-    relay->wants_key = false;
     pool_key_changed(relay->pool, loop_now_ns(relay->parts.loop));
-}
-
-bool relay_wants_key(const struct relay *relay)
-{
-    return relay->wants_key || pool_state(relay->pool) == POOL_STATE_UNAUTHORIZED;
 }
 
 void relay_stop(struct relay *relay)
@@ -749,6 +782,11 @@ size_t relay_in_memory(const struct relay *relay)
 void relay_note_counts(struct relay *relay, const struct outbox_counts *counts)
 {
     refill_note_thin(relay->refill, counts->thin);
+}
+
+bool relay_wants_key(const struct relay *relay)
+{
+    return pool_state(relay->pool) == POOL_STATE_UNAUTHORIZED;
 }
 
 bool relay_is_paused_by_hand(const struct relay *relay)

@@ -249,12 +249,15 @@ static int64_t seconds_until(const struct answer_headers *headers, int64_t at_s)
     return headers->date_s < 0 || at_s < headers->date_s ? 0 : at_s - headers->date_s;
 }
 
-static int64_t limit_seconds(const struct answer_headers *headers, const struct answer_limit *limit)
+static int64_t limit_seconds(const struct answer *answer, const struct answer_limit *limit)
 {
-    if (limit->remaining != 0 || limit->reset < 0) {
+    // 429 says by itself that nothing remains.
+    bool used_up = limit->remaining == 0 || (limit->remaining < 0 && answer->status == 429);
+    if (!used_up || limit->reset < 0) {
         return 0;
     }
-    return limit->reset > epoch_above ? seconds_until(headers, limit->reset) : limit->reset;
+    return limit->reset > epoch_above ? seconds_until(&answer->headers, limit->reset)
+                                      : limit->reset;
 }
 
 static int64_t greater(int64_t a, int64_t b)
@@ -266,8 +269,8 @@ int64_t answer_pause_ns(const struct answer *answer)
 {
     const struct answer_headers *headers = &answer->headers;
     int64_t seconds = greater(headers->retry_after_s, seconds_until(headers, headers->retry_at_s));
-    seconds = greater(seconds, limit_seconds(headers, &headers->limit));
-    seconds = greater(seconds, limit_seconds(headers, &headers->x_limit));
+    seconds = greater(seconds, limit_seconds(answer, &headers->limit));
+    seconds = greater(seconds, limit_seconds(answer, &headers->x_limit));
     if (seconds <= 0) {
         return 0;
     }

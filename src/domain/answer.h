@@ -54,8 +54,9 @@ void answer_init(struct answer *answer);
 void answer_header(struct answer *answer, struct str line);
 
 // How long the API asks us to stay away: Retry-After, or the reset of a rate limit of which nothing
-// remains. Dates count against the answer's own Date, so no clock of ours is involved; without a
-// Date they are ignored. 0: nothing was asked. At most ANSWER_PAUSE_MAX_NS.
+// remains (with 429 it need not say so). Dates count against the answer's own Date, so no clock of
+// ours is involved; without a Date they are ignored. 0: nothing was asked. At most
+// ANSWER_PAUSE_MAX_NS.
 int64_t answer_pause_ns(const struct answer *answer);
 
 // An HTTP date in one of its three forms (RFC 9110, 5.6.7) to seconds since 1970; false: none.

@@ -10,14 +10,18 @@ enum {
     POOL_KEY_SIZE = 65, // customer ids have at most 64 characters
     POOL_KEYS_MAX = 32,
     POOL_STORMS = 4,
+    POOL_UNPROVEN = 4, // transfers at once before one was accepted
 };
 
 static const int64_t ns_per_sec = 1000000000;
 // An answer that kills a row must be young when a probe proves it to be the row's own: in an hour
-// somebody may have repaired what it complained of.
-static const int64_t dead_charge_age_ns = INT64_C(60) * 1000000000;
+// somebody may have repaired what it complained of. Longer than between two probes of a customer
+// that is alone.
+static const int64_t dead_charge_age_ns = INT64_C(90) * 1000000000;
 // A limit that is used up for so short a time is the normal course of its window, no event.
 static const int64_t rest_max_ns = INT64_C(60) * 1000000000;
+// Nothing in flight for so short a time is a gap between two answers.
+static const int64_t gap_max_ns = 20 * 1000000;
 
 static const char *const state_names[] = {
     [POOL_STATE_OPEN] = "open",
@@ -104,6 +108,10 @@ struct pool {
     int64_t rest_ns;   // OPEN: nothing starts before, since a limit was used up
     bool ramping;      // no slow start at the very beginning: the tokens start at 0 there
 
+    int64_t in_flight;
+    int64_t quiet_ns; // since when there is none
+    bool proven;      // one of those since it was quiet was accepted
+
     bool probing;
     char probe_key[POOL_KEY_SIZE];
     int64_t probe_started_ns;
@@ -116,6 +124,7 @@ struct pool {
     struct closing closing;
     struct keys failing; // customers that failed in a row
     struct keys tried;   // customers that failed since it closed
+    struct keys suspect; // that had failed when it opened, and were not accepted since
     struct keys own;     // customers whose trouble was found to be their own
     struct storm storms[POOL_STORMS];
     struct pool_counts counts;
@@ -282,6 +291,9 @@ static void begin_open(struct pool *pool, int64_t now)
     pool->ramping = true;
     pool->shared_ns = 0;
     pool->closing.chargeable = false;
+    for (size_t i = 0; i < pool->tried.count; i++) {
+        keys_add(&pool->suspect, str_of(pool->tried.key[i]));
+    }
     keys_clear(&pool->failing);
     keys_clear(&pool->tried);
     storms_clear(pool);
@@ -362,13 +374,11 @@ static void close_for(struct pool *pool, struct pool_decision *decision,
 }
 
 // What every answer that stops the pool, or keeps it stopped, entails.
-static void stay_away(struct pool *pool, struct pool_decision *decision,
-                      const struct verdict *verdict, struct str key, int64_t now, uint64_t random)
+static void stay_away(struct pool *pool, const struct verdict *verdict, struct str key, int64_t now,
+                      uint64_t random)
 {
     keys_add(&pool->tried, key);
     schedule_probe(pool, verdict->pause_ns, now, random);
-    decision->read_key =
-        verdict->cause == VERDICT_CAUSE_UNAUTHORIZED || verdict->cause == VERDICT_CAUSE_FORBIDDEN;
     if (verdict->cause == VERDICT_CAUSE_THROTTLED || verdict->pause_ns > 0) {
         pool->shared_ns = pool->probe_at_ns;
     }
@@ -426,7 +436,7 @@ static void note_open(struct pool *pool, struct pool_decision *decision,
         bool settled = verdict->cause == VERDICT_CAUSE_THROTTLED && !hold;
         decision->action = settled ? POOL_ACTION_SETTLE : POOL_ACTION_UNTOUCHED;
         close_for(pool, decision, verdict, key, now);
-        stay_away(pool, decision, verdict, key, now, random);
+        stay_away(pool, verdict, key, now, random);
     } else if (verdict->pause_ns > 0) {
         rest(pool, decision, verdict, now);
     }
@@ -462,7 +472,7 @@ static bool is_chargeable(const struct pool *pool, const struct verdict *verdict
                           int64_t now)
 {
     const struct closing *closing = &pool->closing;
-    if (!closing->chargeable || pool->failed_probes > 0 || key_equal(closing->key, key)) {
+    if (!closing->chargeable || key_equal(closing->key, key)) {
         return false;
     }
     if (pool->state == POOL_STATE_UNAUTHORIZED && pool->key_changed_ns >= closing->at_ns) {
@@ -470,6 +480,13 @@ static bool is_chargeable(const struct pool *pool, const struct verdict *verdict
     }
     return closing->charge != POOL_ACTION_DEAD ||
            (verdict->cause == VERDICT_CAUSE_ACCEPTED && now - closing->at_ns <= dead_charge_age_ns);
+}
+
+// A complaint that is about a row, once another customer's passed: nothing was wrong with the API.
+static bool is_about_row(enum verdict_cause cause)
+{
+    return cause == VERDICT_CAUSE_UNAUTHORIZED || cause == VERDICT_CAUSE_FORBIDDEN ||
+           cause == VERDICT_CAUSE_URL;
 }
 
 // A probe was answered well.
@@ -481,7 +498,8 @@ static void pass(struct pool *pool, struct pool_decision *decision, const struct
         pool->shared_ns = pool->probe_at_ns;
         return; // that was the last one for a long time
     }
-    if (is_chargeable(pool, verdict, key, now)) {
+    bool own = is_chargeable(pool, verdict, key, now);
+    if (own) {
         decision->charge = pool->closing.charge;
         decision->charge_customer = str_of(pool->closing.key);
         decision->charge_verdict = &pool->closing.verdict;
@@ -490,8 +508,27 @@ static void pass(struct pool *pool, struct pool_decision *decision, const struct
     // Now, not when it was throttled: during the pause the rate would have recovered unused.
     decision->scale_rate = pool->state == POOL_STATE_PAUSED;
     decision->change = enter(pool, POOL_STATE_OPEN, "probe", verdict->reason, now);
+    if (own && is_about_row(pool->closing.verdict.cause)) {
+        pool->ramping = false; // the others need no slow start, nor longer waits the next time
+    }
     if (verdict->pause_ns > 0) {
         pool->rest_ns = later(now, verdict->pause_ns);
+    }
+}
+
+// Trouble of another customer shows that the answer that closed the pool was not its row's own. It
+// shows nothing if that customer had trouble before others passed, or if it is the same customer,
+// which was alone and had to be its own probe.
+static void weigh_trouble(struct pool *pool, const struct verdict *verdict, struct str key,
+                          int64_t now)
+{
+    struct closing *closing = &pool->closing;
+    bool same = key_equal(closing->key, key);
+    if (same && closing->verdict.cause == verdict->cause) {
+        closing->at_ns = now;
+        closing->verdict = *verdict;
+    } else if (same || !keys_has(&pool->suspect, key)) {
+        closing->chargeable = false;
     }
 }
 
@@ -506,11 +543,12 @@ static void note_probe(struct pool *pool, struct pool_decision *decision,
     }
     decision->action = is_trouble(pool, verdict) ? POOL_ACTION_UNTOUCHED : POOL_ACTION_SETTLE;
     pool->failed_probes++;
+    weigh_trouble(pool, verdict, key, now);
     enum pool_state to = reaction_of(verdict)->state;
     if (to != POOL_STATE_OPEN && allowed[pool->state][to]) {
         close_for(pool, decision, verdict, key, now);
     }
-    stay_away(pool, decision, verdict, key, now, random);
+    stay_away(pool, verdict, key, now, random);
     if ((old_key && pool->state == POOL_STATE_UNAUTHORIZED) ||
         (old_settings && pool->state != POOL_STATE_PAUSED)) {
         keys_clear(&pool->tried); // it went out with those of before: the new ones are untried
@@ -529,7 +567,7 @@ static void note_straggler(struct pool *pool, struct pool_decision *decision,
     if (state_below(pool) == POOL_STATE_OPEN) {
         return;
     }
-    pool->closing.chargeable = false; // more than one customer: it is not that row alone
+    weigh_trouble(pool, verdict, key, now);
     keys_add(&pool->tried, key);
     if (verdict->pause_ns > 0) {
         pool->probe_at_ns = greater(pool->probe_at_ns, later(now, verdict->pause_ns));
@@ -539,7 +577,9 @@ static void note_straggler(struct pool *pool, struct pool_decision *decision,
 
 static void note_success(struct pool *pool, struct str key)
 {
+    pool->proven = true;
     keys_remove(&pool->own, key);
+    keys_remove(&pool->suspect, key);
     keys_clear(&pool->failing);
     storms_clear(pool);
 }
@@ -583,6 +623,8 @@ struct pool_decision pool_note(struct pool *pool, const struct verdict *verdict,
         bool fresh = started_ns >= pool->opened_ns;
         note_answer(pool, &decision, verdict, customer_key, probe, fresh, now, random);
     }
+    pool->in_flight -= pool->in_flight > 0;
+    pool->quiet_ns = now;
     pool->counts.untouched += decision.action == POOL_ACTION_UNTOUCHED;
     decision.drop_unstarted =
         decision.change.from == POOL_STATE_OPEN && decision.change.to != POOL_STATE_OPEN;
@@ -635,8 +677,15 @@ struct pool_permit pool_may_start(const struct pool *pool, struct str customer_k
     return (struct pool_permit){.yes = yes, .probe = yes, .ask_ns = yes ? now : at};
 }
 
+static bool is_proven(const struct pool *pool, int64_t now)
+{
+    return pool->proven && (pool->in_flight > 0 || now - pool->quiet_ns <= gap_max_ns);
+}
+
 void pool_started(struct pool *pool, struct str customer_key, int64_t now)
 {
+    pool->proven = is_proven(pool, now);
+    pool->in_flight++;
     if (pool->state == POOL_STATE_OPEN) {
         return;
     }
@@ -645,6 +694,17 @@ void pool_started(struct pool *pool, struct str customer_key, int64_t now)
     pool->probe_started_ns = now;
     key_copy(pool->probe_key, customer_key);
     pool->counts.probes++;
+}
+
+// Of `workers`, those that the slow start lets work.
+static int64_t ramped(const struct pool *pool, int64_t workers, int64_t now)
+{
+    int64_t elapsed = now - pool->opened_ns;
+    if (!pool->ramping || elapsed >= pool->ramp_ns) {
+        return workers;
+    }
+    double part = elapsed > 0 ? (double)elapsed / (double)pool->ramp_ns : 0;
+    return 1 + (int64_t)((double)(workers - 1) * part);
 }
 
 int64_t pool_concurrency(const struct pool *pool, int64_t workers, int64_t now)
@@ -658,12 +718,8 @@ int64_t pool_concurrency(const struct pool *pool, int64_t workers, int64_t now)
     if (now < pool->rest_ns) {
         return 0;
     }
-    int64_t elapsed = now - pool->opened_ns;
-    if (!pool->ramping || elapsed >= pool->ramp_ns || workers <= 1) {
-        return workers;
-    }
-    double part = elapsed > 0 ? (double)elapsed / (double)pool->ramp_ns : 0;
-    return 1 + (int64_t)((double)(workers - 1) * part);
+    int64_t most = ramped(pool, workers, now);
+    return is_proven(pool, now) || most < POOL_UNPROVEN ? most : POOL_UNPROVEN;
 }
 
 struct pool_change pool_pause_until(struct pool *pool, int64_t until_ns, int64_t now)

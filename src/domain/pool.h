@@ -14,7 +14,8 @@
 // A probe passes if it is accepted, or rejected in a documented shape (not so in REJECTED); in DOWN
 // any answer below 500 that is no failure itself passes.
 // If the first probe passes, the answer that closed the pool was its row's own: the decision says
-// whom to charge. Had a probe failed between, it was everyone's, and nobody is charged.
+// whom to charge. Had another customer's probe failed between, it was everyone's, and nobody is
+// charged.
 //
 // Use: pool_may_start, then pool_started once the transfer really began, then pool_note exactly
 // once for its answer (also when it was refused or thrown away: cause REFUSED_HERE).
@@ -30,7 +31,7 @@
 enum pool_state {
     POOL_STATE_OPEN,         // sending (perhaps still in its slow start)
     POOL_STATE_PAUSED,       // throttled, until a time
-    POOL_STATE_UNAUTHORIZED, // 401, 403: the key must be read again
+    POOL_STATE_UNAUTHORIZED, // 401, 403: until there is another key, or a probe passes
     POOL_STATE_URL,          // 3xx, undocumented 4xx: the URL or something in between is wrong
     POOL_STATE_REJECTED,     // a storm of equal rejections
     POOL_STATE_DOWN,         // the breaker
@@ -74,7 +75,6 @@ struct pool_decision {
     const struct verdict *charge_verdict; // status, error, type and param for the row and the log
     bool drop_unstarted; // left OPEN: what has not started would be stale when it goes on
     bool scale_rate;     // goes on after a throttle: gate_scale
-    bool read_key;       // read the key file again; if it differs: pool_key_changed
 };
 
 struct pool_permit {
@@ -109,9 +109,11 @@ struct pool_decision pool_note(struct pool *pool, const struct verdict *verdict,
                                struct str customer_key, int64_t started_ns, int64_t now,
                                uint64_t random);
 
-// The most transfers that may be in flight now: fewer than `workers` during the slow start, 0 while
-// nothing may start. In a closed state whose timer is over it is `workers`, since what is still in
-// flight from before must not keep the probe waiting; pool_may_start lets only one through.
+// The most transfers that may be in flight now: fewer than `workers` during the slow start, only a
+// few until one of those since nothing was in flight was accepted (a key that was revoked meanwhile
+// costs no more requests than that), 0 while nothing may start. In a closed state whose timer is
+// over it is `workers`, since what is still in flight from before must not keep the probe waiting;
+// pool_may_start lets only one through.
 int64_t pool_concurrency(const struct pool *pool, int64_t workers, int64_t now);
 
 // Another instance was throttled: stay away until `until_ns` (cut at 1 h from now). Never shortens.
@@ -124,7 +126,8 @@ struct pool_change pool_resume(struct pool *pool, int64_t now);
 // Ends an operator's pause whose time is over. Call it once a turn.
 struct pool_change pool_tick(struct pool *pool, int64_t now);
 
-// The key file holds another key than before: in UNAUTHORIZED any customer may probe at once.
+// The key file, which is looked at every second, holds another key: in UNAUTHORIZED any customer
+// may probe at once.
 void pool_key_changed(struct pool *pool, int64_t now);
 
 // URL, key, mapping or certificates are others than before: what closed it may be mended, so any

@@ -33,6 +33,7 @@ void update_destroy(struct update *update)
     if (update != NULL) {
         buf_free(&update->body);
         free(update->error);
+        free(update->charge);
         free(update->dead_ids);
         free(update->row_ids);
         free(update->row_attempts);

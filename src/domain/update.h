@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "domain/verdict.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,9 +66,10 @@ struct update {
     bool sent; // the request reached Imprint, or may have
     enum update_outcome outcome;
     int64_t retry_after_ns;
-    int http_status;   // 0: none
-    char *error;       // for the row; may quote the customer's data; NULL: none
-    bool forget_state; // delete customer_state: Imprint may hold something else now
+    int http_status;        // 0: none
+    char *error;            // for the row; may quote the customer's data; NULL: none
+    bool forget_state;      // delete customer_state: Imprint may hold something else now
+    struct verdict *charge; // of an earlier answer, which the outcome is about; owned; NULL: none
 };
 
 TAILQ_HEAD(update_list, update);

