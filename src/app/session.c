@@ -13,7 +13,9 @@ struct session {
     struct loop *loop;
     struct pgconn *conn;
     struct outbox *outbox;
+    struct loop_timer *timer; // of session_wait_notify
     bool awake;
+    bool notified;
     bool failed;
     struct pgconn_failure failure;
     session_read_fn read;
@@ -34,14 +36,33 @@ static void session_on_lost(void *ctx, const struct pgconn_failure *failure)
     session_wake(session);
 }
 
-struct session *session_open(const struct config *config, struct err *err)
+static void session_on_notify(void *ctx, const char *payload)
+{
+    (void)payload;
+    struct session *session = ctx;
+    session->notified = true;
+    session_wake(session);
+}
+
+static void session_on_timer(void *ctx)
+{
+    session_wake(ctx);
+}
+
+// `key` is where the DSN stands in the configuration.
+static struct session *session_open_dsn(const struct config *config, const char *dsn,
+                                        const char *key, struct err *err)
 {
     struct session *session = mem_calloc(1, sizeof *session);
     session->loop = loop_create(err);
-    const struct pgconn_options options = settings_database(config);
-    const struct pgconn_events events = {
-        .ctx = session, .on_ready = session_on_ready, .on_lost = session_on_lost};
+    struct pgconn_options options = settings_database(config);
+    options.dsn = dsn;
+    const struct pgconn_events events = {.ctx = session,
+                                         .on_ready = session_on_ready,
+                                         .on_lost = session_on_lost,
+                                         .on_notify = session_on_notify};
     if (session->loop != NULL) {
+        session->timer = loop_timer_open(session->loop, session_on_timer, session);
         session->conn = pgconn_create(session->loop, &options, &events, err);
     }
     if (session->conn == NULL || !session_wait(session, err)) {
@@ -50,8 +71,8 @@ struct session *session_open(const struct config *config, struct err *err)
     }
     if (session->failed) {
         err_set(err, ERR_KIND_UNAVAILABLE,
-                "the database cannot be reached: %s (see database.dsn in the configuration)",
-                session->failure.text);
+                "the database cannot be reached: %s (see %s in the configuration)",
+                session->failure.text, key);
         session_close(session);
         return NULL;
     }
@@ -60,11 +81,33 @@ struct session *session_open(const struct config *config, struct err *err)
     return session;
 }
 
+struct session *session_open(const struct config *config, struct err *err)
+{
+    return session_open_dsn(config, config->database.dsn, "database.dsn", err);
+}
+
+struct session *session_open_listener(const struct config *config, struct err *err)
+{
+    const char *around = config->database.listen_dsn;
+    return around == NULL ? session_open(config, err)
+                          : session_open_dsn(config, around, "database.listen_dsn", err);
+}
+
+bool session_wait_notify(struct session *session, int64_t timeout_ns, struct err *err)
+{
+    // The clock itself: the loop may not have turned for a while.
+    loop_timer_set(session->timer, clock_now_ns() + timeout_ns);
+    bool ok = session->notified || session_wait(session, err);
+    loop_timer_unset(session->timer);
+    return ok && session->notified;
+}
+
 void session_close(struct session *session)
 {
     if (session != NULL) {
         pgconn_destroy(session->conn);
         outbox_destroy(session->outbox);
+        loop_timer_close(session->timer);
         loop_destroy(session->loop);
         free(session);
     }

@@ -15,6 +15,8 @@ struct session;
 
 // NULL when the database cannot be reached (ERR_KIND_UNAVAILABLE) or the DSN is wrong.
 struct session *session_open(const struct config *config, struct err *err);
+// The same over database.listen_dsn, if there is one: on this one NOTIFY arrives.
+struct session *session_open_listener(const struct config *config, struct err *err);
 void session_close(struct session *session);
 
 struct pgconn *session_conn(struct session *session);
@@ -38,6 +40,10 @@ bool session_failed_with(const struct session *session, const char *sqlstate);
 
 // The schema must be the one this program knows (ERR_KIND_CONFIG).
 bool session_need_schema(struct session *session, struct err *err) MUST_CHECK;
+
+// Has a NOTIFY arrived, or does one within the time?
+bool session_wait_notify(struct session *session, int64_t timeout_ns, struct err *err) MUST_CHECK;
+
 // Waits for outbox_hello.
 bool session_hello(struct session *session, struct outbox_hello *hello, struct err *err) MUST_CHECK;
 

@@ -171,11 +171,10 @@ void outbox_find_source(struct outbox *outbox, const char *customer_id, outbox_f
                         void *ctx);
 void outbox_find_row(struct outbox *outbox, int64_t id, outbox_found_fn done, void *ctx);
 
-// The relation that reading one customer from the source would scan as a whole, for want of an
-// index; NULL when there is none such.
-typedef void (*outbox_scanned_fn)(void *ctx, const struct pgconn_failure *failure,
-                                  const char *relation);
-void outbox_find_scan(struct outbox *outbox, outbox_scanned_fn done, void *ctx);
+// For check: the plan by which one customer is read from the source, as domain/plan.h reads it. It
+// scans only what has no index. Needs a source that hello found ready.
+typedef void (*outbox_plan_fn)(void *ctx, const struct pgconn_failure *failure, struct str plan);
+void outbox_plan_source(struct outbox *outbox, outbox_plan_fn done, void *ctx);
 
 // ---- settle: what became of them ---------------------------------------------------------------
 

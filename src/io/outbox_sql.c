@@ -160,7 +160,7 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
     outbox_sql_must(
-        buf_append_str(&out, STR("WITH c AS (SELECT $1::text AS spelling,"
+        buf_append_str(&out, STR("WITH c AS MATERIALIZED (SELECT $1::text AS spelling,"
                                  "  translate($1, " OUTBOX_UPPER ", " OUTBOX_LOWER ") AS key,"
                                  "  translate($1, " OUTBOX_LOWER ", " OUTBOX_UPPER ") AS upper)"
                                  " SELECT count(*), (array_agg(to_jsonb(w)::text))[1]"

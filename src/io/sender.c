@@ -1,4 +1,5 @@
 #include "io/sender.h"
+#include "io/sender_transport.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -65,6 +66,20 @@ struct sender {
     struct sender *newer; // what took its place; NULL: this is the one in use
 };
 
+static const char sender_agent[] = "imprint-sync/" IMPRINT_VERSION;
+
+// ---- the address ---------------------------------------------------------------------------
+
+// The path before and behind the customer's id.
+static void sender_split_path(const char *path, struct str *head, struct str *tail)
+{
+    static const struct str mark = {"{customer_id}", 13};
+    const char *at = strstr(path, mark.ptr);
+    assert(at != NULL); // the configuration demands it
+    *head = (struct str){path, (size_t)(at - path)};
+    *tail = str_of(at + mark.len);
+}
+
 // ---- headers -------------------------------------------------------------------------------
 
 static void sender_headers_release(struct sender_headers *headers)
@@ -108,6 +123,25 @@ static bool sender_append_basic(struct buf *out, struct str key)
     return ok;
 }
 
+// All header lines but those that libcurl makes. `authorization` is wiped with the last user.
+static struct sender_headers *sender_headers_create(const char *authorization,
+                                                    const char *merchant_key)
+{
+    struct sender_headers *headers = mem_calloc(1, sizeof *headers);
+    headers->users = 1;
+    sender_headers_add(headers, authorization);
+    sender_headers_add(headers, "Content-Type: application/json");
+    sender_headers_add(headers, "Accept: application/json");
+    sender_headers_add(headers, "Expect:"); // no 100-continue round trip for large bodies
+    struct buf line;
+    buf_init(&line, SENDER_HEADER_MAX);
+    if (merchant_key != NULL && buf_printf(&line, "x-imprint-merchant-key: %s", merchant_key)) {
+        sender_headers_add(headers, line.data);
+    }
+    buf_free(&line);
+    return headers;
+}
+
 void sender_set_key(struct sender *sender, const char *key)
 {
     struct buf line;
@@ -117,22 +151,31 @@ void sender_set_key(struct sender *sender, const char *key)
                                  : buf_printf(&line, "Authorization: Bearer %s", key);
     assert(ok); // keys are files of at most 64 KiB
     (void)ok;
-    struct sender_headers *headers = mem_calloc(1, sizeof *headers);
-    headers->users = 1;
-    sender_headers_add(headers, line.data);
+    struct sender_headers *headers = sender_headers_create(line.data, sender->merchant_key);
     mem_wipe(line.data, line.len);
-    sender_headers_add(headers, "Content-Type: application/json");
-    sender_headers_add(headers, "Accept: application/json");
-    sender_headers_add(headers, "Expect:"); // no 100-continue round trip for large bodies
-    if (sender->merchant_key != NULL) {
-        buf_reset(&line);
-        if (buf_printf(&line, "x-imprint-merchant-key: %s", sender->merchant_key)) {
-            sender_headers_add(headers, line.data);
-        }
-    }
     buf_free(&line);
     sender_headers_release(sender->headers);
     sender->headers = headers;
+}
+
+bool sender_describe(const struct sender_options *options, struct str customer_id,
+                     size_t body_bytes, struct buf *out)
+{
+    const char *authorization =
+        options->basic_auth ? "Authorization: Basic (set)" : "Authorization: Bearer (set)";
+    struct sender_headers *headers =
+        sender_headers_create(authorization, options->merchant_key == NULL ? NULL : "(set)");
+    struct str head;
+    struct str tail;
+    sender_split_path(options->update_path, &head, &tail);
+    bool ok = buf_printf(out, "POST %s%.*s%.*s%.*s\nUser-Agent: %s\n", options->base_url,
+                         STR_ARG(head), STR_ARG(customer_id), STR_ARG(tail), sender_agent);
+    for (const struct curl_slist *at = headers->list; ok && at != NULL; at = at->next) {
+        // "Name:" without a value only keeps libcurl from adding that header.
+        ok = str_ends(str_of(at->data), STR(":")) || buf_printf(out, "%s\n", at->data);
+    }
+    sender_headers_release(headers);
+    return ok && buf_printf(out, "Content-Length: %zu\n", body_bytes);
 }
 
 // ---- libcurl's callbacks: no curl_multi_* call in here -------------------------------------
@@ -366,17 +409,16 @@ static void sender_on_timer(void *ctx)
 
 static void sender_set_url(struct sender *sender, const struct sender_options *options)
 {
-    static const struct str mark = {"{customer_id}", 13};
-    const char *at = strstr(options->update_path, mark.ptr);
-    assert(at != NULL); // the configuration demands it
+    struct str path_head;
+    struct str path_tail;
+    sender_split_path(options->update_path, &path_head, &path_tail);
     struct buf head;
     buf_init(&head, SENDER_URL_MAX);
-    bool ok = buf_append_str(&head, str_of(options->base_url)) &&
-              buf_append(&head, options->update_path, (size_t)(at - options->update_path));
+    bool ok = buf_append_str(&head, str_of(options->base_url)) && buf_append_str(&head, path_head);
     assert(ok); // the configuration bounds both
     (void)ok;
     sender->url_head = buf_take(&head);
-    sender->url_tail = mem_strdup(at + mark.len);
+    sender->url_tail = mem_strdup(path_tail.ptr);
 }
 
 static bool sender_set_tls(CURL *easy, const struct sender_options *options)
@@ -412,12 +454,17 @@ static bool sender_set_limits(CURL *easy, const struct sender_options *options)
                CURLE_OK;
 }
 
+bool sender_set_transport(CURL *easy, const struct sender_options *options)
+{
+    return sender_set_tls(easy, options) && sender_set_limits(easy, options);
+}
+
 static bool sender_set_callbacks(struct sender_worker *worker)
 {
     CURL *easy = worker->easy;
     return curl_easy_setopt(easy, CURLOPT_PRIVATE, worker) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_USERAGENT, "imprint-sync/" IMPRINT_VERSION) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_USERAGENT, sender_agent) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, sender_on_body) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, worker) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, sender_on_header) == CURLE_OK &&
@@ -436,7 +483,7 @@ static bool sender_init_worker(struct sender *sender, struct sender_worker *work
     buf_init(&worker->url, SENDER_URL_MAX + 256);
     buf_init(&worker->body, SENDER_ANSWER_MAX);
     return worker->easy != NULL && sender_set_callbacks(worker) &&
-           sender_set_tls(worker->easy, options) && sender_set_limits(worker->easy, options);
+           sender_set_transport(worker->easy, options);
 }
 
 static bool sender_init_multi(struct sender *sender)

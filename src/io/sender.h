@@ -9,6 +9,7 @@
 #ifndef IO_SENDER_H
 #define IO_SENDER_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "domain/answer.h"
@@ -62,5 +63,10 @@ size_t sender_in_flight(const struct sender *sender); // those from before a sen
 // lease's deadline, CLOCK_BOOTTIME).
 void sender_submit(struct sender *sender, struct str customer_id, struct str body,
                    int64_t not_after_ns, sender_done_fn done, void *ctx);
+
+// What a request with these options looks like, for people: method, URL and headers, a line each,
+// with "(set)" in place of the keys. False when the buffer's cap is passed.
+bool sender_describe(const struct sender_options *options, struct str customer_id,
+                     size_t body_bytes, struct buf *out) MUST_CHECK;
 
 #endif
