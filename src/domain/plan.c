@@ -220,14 +220,27 @@ static void add_scan(const struct path *path)
         (struct plan_scan){.schema = schema, .relation = relation, .key = scan_key(path)};
 }
 
-// Walking along an index without a condition reads as much as going over the table.
+// How a table is read, and the condition that makes it less than all of it. Walking along an index
+// without one reads as much as going over the table.
 static bool is_scan(struct jsontext node)
 {
+    static const struct {
+        const char *type;
+        const char *condition;
+    } ways[] = {
+        {"\"Seq Scan\"", ""},
+        {"\"Index Scan\"", "Index Cond"},
+        {"\"Index Only Scan\"", "Index Cond"},
+        {"\"Bitmap Heap Scan\"", "Recheck Cond"},
+    };
     struct str type = jsontext_member(node, STR("Node Type")).text;
-    bool whole_index =
-        (str_equal(type, STR("\"Index Scan\"")) || str_equal(type, STR("\"Index Only Scan\""))) &&
-        jsontext_member(node, STR("Index Cond")).kind == JSONTEXT_KIND_ABSENT;
-    return whole_index || str_equal(type, STR("\"Seq Scan\""));
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (str_equal(type, str_of(ways[i].type))) {
+            struct jsontext condition = jsontext_member(node, str_of(ways[i].condition));
+            return condition.kind == JSONTEXT_KIND_ABSENT;
+        }
+    }
+    return false;
 }
 
 static void walk_node(struct path *path, struct jsontext node)

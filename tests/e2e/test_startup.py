@@ -152,30 +152,3 @@ def test_all_errors_of_a_file_are_said_with_their_places(config):
     said = [line for line in (run.stdout + run.stderr).split("\n") if "imprint-sync.yaml:" in line]
     assert len(said) >= 2
     assert all(harness.re.search(r"imprint-sync\.yaml:\d+:\d+: ", line) for line in said)
-
-
-def test_check_offline_needs_no_database(config):
-    config.change({"database": {"dsn": "host=/nonexistent dbname=crm"}})
-    run = config.command("check", "--offline")
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_check_demands_an_index_on_the_source(db, config):
-    db.execute("CREATE TABLE crm.heap (id text, email text);"
-               "INSERT INTO crm.heap SELECT n, 'a' FROM generate_series(1, 10000) n;"
-               "ANALYZE crm.heap; GRANT SELECT ON crm.heap TO imprint_sync_daemon")
-    config.change({"source": {"relation": "crm.heap", "customer_id": "id", "updated_at": None},
-                   "mapping": {"email": "email"}})
-    run = config.command("check")
-    assert run.returncode == 78 and "index" in run.stdout + run.stderr
-    db.execute("CREATE INDEX ON crm.heap (id)")
-    assert config.command("check").returncode == 0
-
-
-def test_check_refuses_a_materialized_view(db, config):
-    db.execute("CREATE MATERIALIZED VIEW crm.mat AS SELECT * FROM crm.imprint_customers;"
-               "CREATE UNIQUE INDEX ON crm.mat (imprint_customer_id);"
-               "GRANT SELECT ON crm.mat TO imprint_sync_daemon")
-    config.change({"source": {"relation": "crm.mat"}})
-    run = config.command("check")
-    assert run.returncode == 78 and "materialized" in (run.stdout + run.stderr).lower()
