@@ -19,6 +19,7 @@
 enum {
     RENDER_INPUT_MAX = 1024 * 1024,
     RENDER_BODY_MAX = 1024 * 1024,
+    RENDER_HEAD_MAX = 16384,
     RENDER_DEPTH_MAX = 1100,
 };
 
@@ -26,6 +27,7 @@ struct render {
     const struct options *options;
     struct config *config;
     struct session *session;
+    struct outbox_hello hello;
     struct buf text;   // the row as JSON
     bool source;       // it is the customer's whole row
     bool broken;       // at least one field
@@ -35,6 +37,7 @@ struct render {
     struct pgconn_failure failure;
     bool found;
     bool thin;
+    bool too_big;
     int64_t source_count;
     int64_t row_id; // --row
 };
@@ -54,6 +57,12 @@ static bool render_read_input(struct render *render, struct err *err)
         return err_set(err, ERR_KIND_DATA, "standard input cannot be read");
     }
     struct str text = str_trim(buf_peek(&render->text));
+    if (text.len == 0) {
+        return err_set(
+            err, ERR_KIND_DATA,
+            "standard input is empty: give it a row, {\"column\": ...}, or name one with "
+            "--customer or --row");
+    }
     if (!jsontext_check(text, RENDER_DEPTH_MAX, err)) {
         err->kind = ERR_KIND_DATA;
         return err_context(err, "standard input");
@@ -75,9 +84,9 @@ static void render_on_found(void *ctx, const struct pgconn_failure *failure,
     } else {
         render->found = found->found;
         render->thin = found->thin;
-        render->source_count = found->source_count;
         struct str text = found->source_count > 0 ? found->source : found->payload;
-        render->failed = !buf_append_str(&render->text, text);
+        render->too_big = found->too_big || !buf_append_str(&render->text, text);
+        render->source_count = found->source_count;
         if (found->found) {
             render->customer_id = mem_strndup(found->customer_id.ptr, found->customer_id.len);
         }
@@ -85,22 +94,35 @@ static void render_on_found(void *ctx, const struct pgconn_failure *failure,
     session_wake(render->session);
 }
 
+// A value that cannot be read concerns this row; what does not exist, or may not be read, all.
+static bool render_fail(const struct pgconn_failure *failure, struct err *err)
+{
+    if (failure->lost) {
+        return err_set(err, ERR_KIND_UNAVAILABLE, "the row cannot be read: %s", failure->text);
+    }
+    if (pgconn_failed_with(failure, "42") || pgconn_failed_with(failure, "0A")) {
+        return err_set(err, ERR_KIND_CONFIG,
+                       "the row cannot be read: %s; `imprint-sync check` says why", failure->text);
+    }
+    return err_set(err, ERR_KIND_DATA, "the row cannot be read: %s", failure->text);
+}
+
 static bool render_wait(struct render *render, struct err *err)
 {
-    return session_wait(render->session, err) &&
-           (!render->failed ||
-            err_set(err, render->failure.lost ? ERR_KIND_UNAVAILABLE : ERR_KIND_DATA,
-                    "the row cannot be read: %s", render->failure.text));
+    if (!session_wait(render->session, err)) {
+        return false;
+    }
+    if (render->failed) {
+        return render_fail(&render->failure, err);
+    }
+    return !render->too_big ||
+           err_set(err, ERR_KIND_DATA, "the row is over 1 MiB, which is never sent");
 }
 
 static bool render_read_source(struct render *render, const char *customer_id, struct err *err)
 {
-    struct outbox_hello hello;
-    if (!session_hello(render->session, &hello, err)) {
-        return false;
-    }
-    if (hello.source != OUTBOX_SOURCE_READY) {
-        return err_set(err, ERR_KIND_CONFIG, "%s", outbox_source_reason(hello.source));
+    if (render->hello.source != OUTBOX_SOURCE_READY) {
+        return err_set(err, ERR_KIND_CONFIG, "%s", outbox_source_reason(render->hello.source));
     }
     outbox_find_source(session_outbox(render->session), customer_id, render_on_found, render);
     if (!render_wait(render, err)) {
@@ -146,6 +168,13 @@ static bool render_read_row(struct render *render, struct err *err)
     return !render->thin || render_read_source(render, render->customer_id, err);
 }
 
+static bool render_connect(struct render *render, struct err *err)
+{
+    render->session = session_open(render->config, err);
+    return render->session != NULL && session_hello(render->session, &render->hello, err) &&
+           outbox_schema_is_right(&render->hello, err);
+}
+
 static bool render_read(struct render *render, struct err *err)
 {
     const struct options *options = render->options;
@@ -155,8 +184,7 @@ static bool render_read(struct render *render, struct err *err)
     if (options->customer != NULL && !update_id_is_valid(str_of(options->customer))) {
         return err_set(err, ERR_KIND_DATA, "customer_id: must match [A-Za-z0-9_-]{1,64}");
     }
-    render->session = session_open(render->config, err);
-    return render->session != NULL &&
+    return render_connect(render, err) &&
            (options->row != NULL ? render_read_row(render, err)
                                  : render_read_source(render, options->customer, err));
 }
@@ -178,9 +206,9 @@ static void render_on_note(void *ctx, const struct mapper_note *note)
     }
 }
 
-// As it would be sent, but indented for a person. json-c keeps the numbers' text only up to int64,
-// which the mapper never passes.
-static void render_print(struct str body)
+// Indented for a person. json-c keeps the numbers' text only up to int64, which the mapper never
+// passes.
+static void render_print_body(struct str body)
 {
     struct json_tokener *tokener = json_tokener_new();
     struct json_object *tree =
@@ -194,6 +222,22 @@ static void render_print(struct str body)
     }
     json_object_put(tree);
     json_tokener_free(tokener);
+}
+
+// As it would be sent, without the key. A row from standard input is nobody's.
+static void render_print(const struct render *render, struct str body)
+{
+    const struct sender_options options = settings_sender(render->config);
+    const char *id = render->options->customer != NULL ? render->options->customer
+                     : render->customer_id != NULL     ? render->customer_id
+                                                       : "{customer_id}";
+    struct buf head;
+    buf_init(&head, RENDER_HEAD_MAX);
+    if (sender_describe(&options, str_of(id), body.len, &head)) {
+        printf("%s\n", head.data);
+    }
+    buf_free(&head);
+    render_print_body(body);
 }
 
 static bool render_map(struct render *render, struct err *err)
@@ -210,7 +254,7 @@ static bool render_map(struct render *render, struct err *err)
         enum mapper_result result =
             mapper_map(mapper, &row, clock_wall_ns(), &body, render_on_note, render);
         if (result == MAPPER_RESULT_BODY) {
-            render_print(buf_peek(&body));
+            render_print(render, buf_peek(&body));
         } else if (result == MAPPER_RESULT_NOTHING) {
             fputs("nothing to send: the row maps to no field\n", stderr);
         } else {

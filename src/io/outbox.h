@@ -153,13 +153,13 @@ enum outbox_fold_mode {
 void outbox_fold(struct outbox *outbox, const char *const *keys, size_t count,
                  enum outbox_fold_mode mode, outbox_folded_fn done, void *ctx);
 
-// ---- for render: what would be sent
-// --------------------------------------------------------------
+// ---- for render: what would be sent ------------------------------------------------------------
 
 struct outbox_found {
     struct str customer_id; // of an outbox row that was asked for; else empty
     bool found;             // that outbox row
     bool thin;
+    bool too_big; // payload over 1 MiB, not fetched
     struct str payload;
     int64_t source_count; // source rows of the customer, if the source was read
     struct str source;
