@@ -75,14 +75,13 @@ static const struct command commands[] = {
     {"render",
      "show the request that a row would become, without sending it",
      "Without --customer or --row it reads one row, a JSON object, from standard\n"
-     "input. "
-     "Exit code 65 when the row cannot be sent; every reason is named.\n",
+     "input. Exit code 65 when the row cannot be sent; every reason is named.\n",
      render_run,
      {OPTION_CUSTOMER, OPTION_ROW, OPTION_EXPLAIN}},
     {"check",
-     "check configuration, database and, with --api, the API key",
-     "Prints a line for each thing looked at. Exit code 78 when something must be\n"
-     "mended, 69 when database or API cannot be reached.\n",
+     "check configuration, database, API and, with --api, the key",
+     "Prints a line for each thing looked at, and below it what to do. Exit code 78\n"
+     "when something must be mended, 69 when database or API cannot be reached.\n",
      check_run,
      {OPTION_OFFLINE, OPTION_API, OPTION_JSON, OPTION_PRINT, OPTION_PRINT_DEFAULTS}},
     {"pause",

@@ -48,6 +48,10 @@ static void report_print_json(const struct report *report, const char *level, co
 
 static void report_add(struct report *report, enum report_level level, const char *what,
                        const char *todo, const char *format, va_list args)
+    __attribute__((format(printf, 5, 0)));
+
+static void report_add(struct report *report, enum report_level level, const char *what,
+                       const char *todo, const char *format, va_list args)
 {
     char text[REPORT_TEXT_MAX];
     char clean_todo[REPORT_TEXT_MAX];
