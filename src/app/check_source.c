@@ -247,9 +247,9 @@ static bool source_warn_scan(struct check_source *source, const struct plan_scan
         return false;
     }
     report_warn(&source->check->report, "index", todo,
-                "reading one customer reads all of table %s.%s, for want of an index%s",
-                scan->schema, scan->relation,
-                todo != NULL ? "" : " that leads to the customer's rows");
+                "reading one customer reads all of table %s.%s: no index leads to the customer's "
+                "rows",
+                scan->schema, scan->relation);
     free(todo);
     return true;
 }

@@ -85,7 +85,7 @@ static void render_on_found(void *ctx, const struct pgconn_failure *failure,
         render->found = found->found;
         render->thin = found->thin;
         struct str text = found->source_count > 0 ? found->source : found->payload;
-        render->too_big = found->too_big || !buf_append_str(&render->text, text);
+        render->too_big = !buf_append_str(&render->text, text);
         render->source_count = found->source_count;
         if (found->found) {
             render->customer_id = mem_strndup(found->customer_id.ptr, found->customer_id.len);

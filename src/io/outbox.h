@@ -159,7 +159,6 @@ struct outbox_found {
     struct str customer_id; // of an outbox row that was asked for; else empty
     bool found;             // that outbox row
     bool thin;
-    bool too_big; // payload over 1 MiB, not fetched
     struct str payload;
     int64_t source_count; // source rows of the customer, if the source was read
     struct str source;

@@ -249,9 +249,8 @@ static void outbox_on_found_row(void *ctx, const struct pgconn_failure *failure,
     struct outbox_found found = {.found = failure == NULL && pgrows_count(rows[0]) == 1};
     if (found.found) {
         found.customer_id = outbox_admin_cell(rows[0], 0);
-        found.thin = pgrows_bool(rows[0], 0, 1);
-        found.too_big = !found.thin && pgrows_null(rows[0], 0, 2);
-        found.payload = outbox_admin_cell(rows[0], 2);
+        found.thin = pgrows_null(rows[0], 0, 1);
+        found.payload = outbox_admin_cell(rows[0], 1);
     }
     call->found(call->ctx, failure, &found);
     free(call);
@@ -272,9 +271,8 @@ void outbox_find_row(struct outbox *outbox, int64_t id, outbox_found_fn done, vo
 {
     struct pgjob *job =
         outbox_job(outbox, outbox_on_found_row, (struct outbox_call){.found = done, .ctx = ctx});
-    pgjob_statement(job, "SELECT customer_id, payload IS NULL,"
-                         " CASE WHEN octet_length(payload::text) <= 1048576 THEN payload::text END"
-                         " FROM imprint_sync.outbox WHERE id = $1");
+    pgjob_statement(job,
+                    "SELECT customer_id, payload::text FROM imprint_sync.outbox WHERE id = $1");
     pgjob_param_int64(job, id);
     pgconn_submit(outbox->conn, job);
 }
@@ -295,11 +293,10 @@ static void outbox_on_plan(void *ctx, const struct pgconn_failure *failure,
     free(call);
 }
 
-// A small table is scanned although it has an index, and two of them are joined by going over both:
-// with these only what has no index is scanned.
+// A small table is scanned, or merged as a whole, although it has an index; with these only one
+// that has none is.
 static const char outbox_plan_by_index[] =
-    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
-    " set_config('enable_mergejoin', 'off', true)";
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true)";
 
 void outbox_plan_source(struct outbox *outbox, outbox_plan_fn done, void *ctx)
 {

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
@@ -70,6 +71,19 @@ def test_json_of_a_configuration_that_is_wrong(config):
     entries = look(config, "--offline", code=78)
     assert [e["check"] for e in entries] == ["configuration", "configuration"]
     assert all(re.search(r"imprint-sync\.yaml:\d+:\d+: ", e["text"]) for e in entries)
+
+
+def test_no_text_breaks_the_list(config):
+    folder = os.fsencode(config.folder) + b"/odd \x1b[2J\n\xff"
+    os.mkdir(folder)
+    (config.folder / "imprint-sync.yaml").rename(os.fsdecode(folder + b"/f.yaml"))
+    for json_too in ([], ["--json"]):
+        run = subprocess.run(
+            [os.fsencode(harness.imprint_sync()), b"-c", folder + b"/f.yaml", b"check",
+             b"--offline", *json_too], capture_output=True, timeout=60, check=False)
+        assert run.returncode == 0, run.stderr
+        text = json.loads(run.stdout)[0]["text"] if json_too else run.stdout.decode()
+        assert "odd ?[2J??/f.yaml" in text
 
 
 def test_offline_looks_at_the_files_only(config, sandbox):
@@ -429,6 +443,21 @@ def test_a_table_that_is_joined_without_an_index(db, config, people):
                " LEFT JOIN crm.notes n ON n.person = p.id")
     use(config, "crm.over", mapping={"email": "email", "metadata": {"note": "note"}})
     assert demanded_index(config, db) == "CREATE INDEX CONCURRENTLY ON crm.notes (person)"
+
+
+@pytest.mark.parametrize("each", [1, 500])
+def test_a_small_table_that_has_an_index_is_no_concern(db, config, people, each):
+    """The planner would go over all of it."""
+    db.execute("CREATE TABLE crm.members (id text, email text, tier int);"
+               "CREATE INDEX ON crm.members (id);"
+               "CREATE TABLE crm.tiers (id int PRIMARY KEY, name text);"
+               "INSERT INTO crm.tiers SELECT n, 'a' FROM generate_series(1, 300) n;"
+               f"INSERT INTO crm.members SELECT n / {each}, '', 1 + n % 5"
+               " FROM generate_series(1, 5000) n; ANALYZE crm.tiers, crm.members;"
+               "CREATE VIEW crm.over AS SELECT p.id, p.email, t.name FROM crm.members p"
+               " LEFT JOIN crm.tiers t ON t.id = p.tier")
+    use(config, "crm.over", mapping={"email": "email", "metadata": {"tier": "name"}})
+    assert bad(look(config, code=0)) == []
 
 
 def test_partitions_get_their_index_by_the_whole(db, config, people):
