@@ -49,7 +49,7 @@ static struct mapping *config_load_mapping_root(const struct yaml_node *root, co
         }
     }
     const struct yaml_node *mapping = yaml_get(root, STR("mapping"));
-    if (mapping == NULL || mapping->kind == YAML_KIND_NULL) {
+    if (mapping == NULL || (mapping->kind == YAML_KIND_NULL && !mapping->unknown)) {
         problems_add(problems, root->place, "mapping", "is missing, but required");
         return NULL;
     }

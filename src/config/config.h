@@ -103,9 +103,10 @@ struct config {
 struct config *config_load(const char *path, struct problems *problems);
 void config_destroy(struct config *config);
 
-// Both print YAML that config_load reads, from the table of keys. False when the buffer's cap is
-// passed (64 KiB are plenty).
-// The values in effect, secrets as "(set)"; without the mapping.
+// Both print YAML from the tables of keys and of the mapping's options. False when the buffer's cap
+// is passed; a mapping may hold a megabyte of constants.
+// The values in effect, and the mapping, also where it has its own file. config_load reads it once
+// the secrets, which are "(set)", have been put in again.
 bool config_print(const struct config *config, struct buf *out) MUST_CHECK;
 // Every key with its help and its default; what has a default is commented out.
 bool config_print_defaults(struct buf *out) MUST_CHECK;

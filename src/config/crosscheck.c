@@ -1,6 +1,7 @@
 #include "config/crosscheck.h"
 
 #include "base/mem.h"
+#include "config/dsn.h"
 #include "config/secret.h"
 #include "config/value.h"
 
@@ -57,6 +58,20 @@ static void crosscheck_report_pair(const struct crosscheck *check, const char *p
 static void crosscheck_report(const struct crosscheck *check, const char *path, const char *text)
 {
     crosscheck_report_pair(check, path, path, text);
+}
+
+// With the value as it was written, unless it has a part in which a secret may stand.
+static void crosscheck_report_found(const struct crosscheck *check, const char *path,
+                                    const char *text)
+{
+    const struct yaml_node *node = check->seen->nodes[crosscheck_key(path)];
+    assert(node != NULL); // no default is refused
+    if (strpbrk(node->text.ptr, "?#@") != NULL) {
+        crosscheck_report(check, path, text);
+    } else {
+        problems_add(check->problems, node->place, path, "\"%.*s\" %s",
+                     STR_ARG(problems_excerpt(node->text)), text);
+    }
 }
 
 // The address
@@ -134,9 +149,6 @@ static bool crosscheck_is_port(struct str port)
 // "host", "host:port", "[::1]:port". NULL, or what is wrong.
 static const char *crosscheck_split_authority(struct str authority, struct crosscheck_url *url)
 {
-    if (authority.len > 0 && memchr(authority.ptr, '@', authority.len) != NULL) {
-        return "holds a user or a password, which belongs in api_key_file";
-    }
     size_t host_len = 0;
     bool bracket = authority.len > 0 && authority.ptr[0] == '[';
     char end = bracket ? ']' : ':';
@@ -147,11 +159,11 @@ static const char *crosscheck_split_authority(struct str authority, struct cross
     url->host = (struct str){authority.ptr, host_len};
     struct str rest = {authority.ptr + host_len, authority.len - host_len};
     if (!crosscheck_is_host(url->host)) {
-        return "has no valid host name";
+        return "has no valid host; write a name such as dev.sbx.imprint.co, or an address";
     }
     bool port = rest.len == 0 || (rest.ptr[0] == ':' &&
                                   crosscheck_is_port((struct str){rest.ptr + 1, rest.len - 1}));
-    return port ? NULL : "has no valid port";
+    return port ? NULL : "has no valid port; write a colon and 1 to 65535 behind the host, or none";
 }
 
 // NULL, or what is wrong.
@@ -163,7 +175,7 @@ static const char *crosscheck_split_url(struct str text, struct crosscheck_url *
     url->https = text.len >= https.len && str_equal_nocase((struct str){text.ptr, 8}, https);
     bool plain = text.len >= http.len && str_equal_nocase((struct str){text.ptr, 7}, http);
     if (!url->https && !plain) {
-        return "does not begin with https://";
+        return "does not begin with https://; write it like https://dev.sbx.imprint.co";
     }
     rest.ptr += url->https ? https.len : http.len;
     rest.len -= url->https ? https.len : http.len;
@@ -175,7 +187,7 @@ static const char *crosscheck_split_url(struct str text, struct crosscheck_url *
     const char *reason = crosscheck_split_authority(authority, url);
     if (reason == NULL &&
         (!crosscheck_is_path(url->path) || crosscheck_has_dot_segment(url->path))) {
-        reason = "has no valid path";
+        reason = "has no valid path; write letters and digits between slashes, or none";
     }
     return reason;
 }
@@ -237,14 +249,20 @@ static void crosscheck_base_url(const struct crosscheck *check)
         return;
     }
     struct crosscheck_url url = {0};
+    if (strchr(imprint->base_url, '@') != NULL) {
+        crosscheck_report(check, "imprint.base_url",
+                          "holds a user or a password, which belongs in api_key_file");
+        return;
+    }
     const char *reason = crosscheck_split_url(str_of(imprint->base_url), &url);
     if (reason != NULL) {
-        crosscheck_report(check, "imprint.base_url", reason);
+        crosscheck_report_found(check, "imprint.base_url", reason);
         return;
     }
     if (!url.https && !crosscheck_is_loopback(url.host)) {
-        crosscheck_report(check, "imprint.base_url",
-                          "is plain http, which is allowed to this machine only: write https://");
+        crosscheck_report_found(
+            check, "imprint.base_url",
+            "is plain http, which is allowed to this machine only: write https://");
     }
     enum config_environment of_host = crosscheck_environment_of(url.host);
     if (!crosscheck_is_broken(check, "imprint.environment") && imprint->environment != of_host) {
@@ -266,14 +284,15 @@ static void crosscheck_update_path(const struct crosscheck *check)
     }
     const char *at = strstr(path, slot.ptr);
     if (path[0] != '/') {
-        crosscheck_report(check, "imprint.update_path", "does not begin with /");
+        crosscheck_report_found(check, "imprint.update_path", "does not begin with /");
     } else if (at == NULL || strstr(at + slot.len, slot.ptr) != NULL) {
-        crosscheck_report(check, "imprint.update_path", "must hold {customer_id} exactly once");
+        crosscheck_report_found(check, "imprint.update_path",
+                                "must hold {customer_id} exactly once");
     } else if (!crosscheck_is_path((struct str){path, (size_t)(at - path)}) ||
                !crosscheck_is_path(str_of(at + slot.len)) ||
                crosscheck_has_dot_segment(str_of(path))) {
-        crosscheck_report(check, "imprint.update_path",
-                          "holds a character or a segment that a path cannot have");
+        crosscheck_report_found(check, "imprint.update_path",
+                                "holds a character or a segment that a path cannot have");
     }
 }
 
@@ -286,6 +305,49 @@ static void crosscheck_header(const struct crosscheck *check)
                               "holds a character that a header cannot have");
             return;
         }
+    }
+}
+
+// [scheme://][user[:password]@]host[:port], as libcurl takes it. Never shown: it may hold a
+// password.
+static bool crosscheck_is_proxy(struct str proxy)
+{
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    const char *colon = memmem(proxy.ptr, proxy.len, "://", 3);
+    bool known = colon == NULL;
+    for (size_t i = 0; !known && i < sizeof schemes / sizeof schemes[0]; i++) {
+        known = str_equal_nocase((struct str){proxy.ptr, (size_t)(colon - proxy.ptr)},
+                                 str_of(schemes[i]));
+    }
+    if (colon != NULL) {
+        proxy = (struct str){colon + 3, proxy.len - (size_t)(colon + 3 - proxy.ptr)};
+    }
+    const char *at = proxy.len == 0 ? NULL : memrchr(proxy.ptr, '@', proxy.len);
+    if (at != NULL) {
+        proxy = (struct str){at + 1, proxy.len - (size_t)(at + 1 - proxy.ptr)};
+    }
+    if (str_ends(proxy, STR("/"))) {
+        proxy.len--;
+    }
+    struct crosscheck_url url;
+    return known && crosscheck_split_authority(proxy, &url) == NULL;
+}
+
+static void crosscheck_proxy(const struct crosscheck *check)
+{
+    const char *proxy = check->config->imprint.proxy;
+    if (proxy != NULL && !crosscheck_is_proxy(str_of(proxy))) {
+        crosscheck_report(check, "imprint.proxy",
+                          "is not the address of a proxy; write it like http://proxy.example:3128");
+    }
+}
+
+static void crosscheck_dsn(const struct crosscheck *check, const char *path, const char *dsn)
+{
+    const char *reason = dsn == NULL ? NULL : dsn_reason(str_of(dsn));
+    if (reason != NULL) {
+        crosscheck_report(check, path, reason);
     }
 }
 
@@ -456,6 +518,9 @@ void crosscheck_run(struct config *config, struct keys_seen *seen, struct proble
     crosscheck_base_url(&check);
     crosscheck_update_path(&check);
     crosscheck_header(&check);
+    crosscheck_proxy(&check);
+    crosscheck_dsn(&check, "database.dsn", config->database.dsn);
+    crosscheck_dsn(&check, "database.listen_dsn", config->database.listen_dsn);
     crosscheck_secrets(&check);
     crosscheck_files(&check);
     crosscheck_pairs(&check);

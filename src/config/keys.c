@@ -145,6 +145,7 @@ static const struct key keys[] = {
     {
         .path = "imprint.auth",
         .type = KEY_TYPE_ENUM,
+        .hidden = true,
         .fallback = "bearer",
         .choices = keys_auths,
         .offset = KEYS_OFFSET(imprint.auth),

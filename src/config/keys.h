@@ -38,6 +38,7 @@ struct key {
     bool required;
     bool restart;         // a reload cannot change it
     bool secret;          // never printed
+    bool hidden;          // a wrong value is not shown: it is easily a secret in the wrong place
     const char *fallback; // the default as it would be written; NULL: none
     int64_t min;          // INTEGER, DURATION; RATE: of the count
     int64_t max;

@@ -2,6 +2,7 @@
 #include "config/keys.h"
 
 #include "base/mem.h"
+#include "config/keys_unknown.h"
 #include "config/value.h"
 
 #include <assert.h>
@@ -51,6 +52,10 @@ static bool keys_parse_text(const struct keys_input *input, void *field, struct 
 {
     if (!keys_check_text(input->text, err)) {
         return false;
+    }
+    if (input->key->secret && str_equal(input->text, STR("(set)"))) {
+        return err_set(err, ERR_KIND_CONFIG,
+                       "is \"(set)\", which a printed configuration shows instead of the value");
     }
     *(char **)field = mem_strndup(input->text.ptr, input->text.len);
     return true;
@@ -160,7 +165,10 @@ static bool keys_refuse_choice(const struct keys_input *input, const char *refus
     assert(ok); // the longest list fits many times
     (void)ok;
     const char *nearest = str_nearest(input->text, names, count);
-    if (refused != NULL) {
+    if (input->key->hidden) {
+        err_set(err, ERR_KIND_CONFIG, "is unknown (not shown, it may be a secret); use %s",
+                list.data);
+    } else if (refused != NULL) {
         err_set(err, ERR_KIND_CONFIG, "\"%.*s\" %s; use %s", STR_ARG(input->shown), refused,
                 list.data);
     } else if (nearest != NULL) {
@@ -335,6 +343,9 @@ static bool keys_parse_outcome(const struct keys_fill *fill, const struct key *k
 static void keys_fill_outcome(struct keys_fill *fill, const struct key *key,
                               const struct yaml_pair *pair, bool classes)
 {
+    if (pair->value->unknown) {
+        return;
+    }
     char path[KEYS_PATH_BYTES];
     snprintf(path, sizeof path, "%s.%.*s", key->path, STR_ARG(problems_excerpt(pair->key)));
     struct keys_statuses statuses = {0};
@@ -374,81 +385,6 @@ static void keys_fill_outcomes(struct keys_fill *fill, size_t index, const struc
     }
 }
 
-// Unknown keys
-
-// Where a secret belongs that stands under a name like this.
-static const char *keys_secret_home(struct str name)
-{
-    static const struct {
-        const char *name;
-        const char *home;
-    } secrets[] = {
-        {"api_key", "imprint.api_key_file"},       {"apikey", "imprint.api_key_file"},
-        {"api-key", "imprint.api_key_file"},       {"key", "imprint.api_key_file"},
-        {"token", "imprint.api_key_file"},         {"secret", "imprint.api_key_file"},
-        {"password", "database.password_file"},    {"passwd", "database.password_file"},
-        {"client_key", "imprint.client_key_file"},
-    };
-    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
-        if (str_equal_nocase(name, str_of(secrets[i].name))) {
-            return secrets[i].home;
-        }
-    }
-    return NULL;
-}
-
-// The full path of a key that has this name in another section.
-static const char *keys_elsewhere(struct str name)
-{
-    for (size_t i = 0; i < keys_count(); i++) {
-        if (str_equal(name, str_of(keys_name(keys_at(i))))) {
-            return keys_at(i)->path;
-        }
-    }
-    return NULL;
-}
-
-static void keys_report_unlike(struct keys_fill *fill, const struct yaml_pair *pair,
-                               const char *path, const char *const *names, size_t count)
-{
-    struct buf list;
-    buf_init(&list, KEYS_LIST_BYTES);
-    for (size_t i = 0; i < count; i++) {
-        // Past the cap the list is cut, which is still of use.
-        (void)!buf_printf(&list, "%s%s", i == 0 ? "" : ", ", names[i]);
-    }
-    problems_add(fill->problems, pair->key_place, path, "unknown key; allowed here: %s",
-                 buf_peek(&list).ptr);
-    buf_free(&list);
-}
-
-static void keys_report_unknown(struct keys_fill *fill, struct str section,
-                                const struct yaml_pair *pair, const char *path)
-{
-    struct str name = pair->key;
-    const char *names[KEYS_MAX];
-    size_t count = keys_names(section, names);
-    const char *home = keys_secret_home(name);
-    const char *nearest = str_nearest(name, names, count);
-    const char *elsewhere = keys_elsewhere(name);
-    if (home != NULL) {
-        problems_add(fill->problems, pair->key_place, path,
-                     "a secret written inline is refused; put it in a file and name that in %s",
-                     home);
-    } else if (memchr(name.ptr, '.', name.len) != NULL) {
-        problems_add(fill->problems, pair->key_place, path,
-                     "unknown key; a key stands below its section, not behind a dot");
-    } else if (elsewhere != NULL) {
-        problems_add(fill->problems, pair->key_place, path, "unknown key; did you mean %s?",
-                     elsewhere);
-    } else if (nearest != NULL) {
-        problems_add(fill->problems, pair->key_place, path, "unknown key; did you mean %.*s%s%s?",
-                     STR_ARG(section), section.len == 0 ? "" : ".", nearest);
-    } else {
-        keys_report_unlike(fill, pair, path, names, count);
-    }
-}
-
 // The walk
 
 static void keys_fill_section(struct keys_fill *fill, struct str section,
@@ -459,6 +395,11 @@ static void keys_fill_key(struct keys_fill *fill, size_t index, const struct yam
     const struct key *key = keys_at(index);
     const struct yaml_node *node = pair->value;
     fill->seen->places[index] = pair->key_place;
+    if (node->unknown) {
+        fill->seen->nodes[index] = node;
+        fill->seen->broken[index] = true;
+        return;
+    }
     switch (key->type) {
     case KEY_TYPE_SECTION:
         keys_fill_section(fill, str_of(key->path), node);
@@ -497,32 +438,46 @@ static void keys_fill_section(struct keys_fill *fill, struct str section,
         const struct yaml_pair *pair = &node->pairs[i];
         char path[KEYS_PATH_BYTES];
         snprintf(path, sizeof path, "%.*s%s%.*s", STR_ARG(section), section.len == 0 ? "" : ".",
-                 STR_ARG(problems_excerpt(pair->key)));
+                 STR_ARG(keys_shown_name(pair->key)));
         // A dot in the key itself must not reach into a section.
+        bool whole = keys_shown_name(pair->key).len == pair->key.len;
         bool dotted = memchr(pair->key.ptr, '.', pair->key.len) != NULL;
-        size_t index = dotted ? KEYS_MAX : keys_find(str_of(path));
+        size_t index = dotted || !whole ? KEYS_MAX : keys_find(str_of(path));
         if (index < KEYS_MAX) {
             keys_fill_key(fill, index, pair);
         } else {
-            keys_report_unknown(fill, section, pair, path);
+            keys_report_unknown(fill->problems, section, pair, path);
         }
     }
 }
 
 // What was not written
 
-// The place to point at for a key that is not there: itself if written empty, its section, the
-// file.
-static struct yaml_place keys_place_missing(const struct keys_seen *seen, size_t index)
+// The key's section; KEYS_MAX when it has none.
+static size_t keys_parent(size_t index)
 {
-    if (seen->places[index].line != 0) {
-        return seen->places[index];
-    }
     struct str section;
     struct str name;
-    str_split(str_of(keys_at(index)->path), '.', &section, &name);
-    size_t parent = keys_find(section);
-    return parent < KEYS_MAX && seen->places[parent].line != 0 ? seen->places[parent] : seen->root;
+    bool deep = str_split(str_of(keys_at(index)->path), '.', &section, &name);
+    return deep ? keys_find(section) : KEYS_MAX;
+}
+
+static void keys_report_missing(struct keys_fill *fill, size_t index)
+{
+    const struct keys_seen *seen = fill->seen;
+    size_t parent = keys_parent(index);
+    if (parent < KEYS_MAX && seen->broken[parent]) {
+        return; // nobody knows what stands in it
+    }
+    // The place to point at: the key itself if written empty, its section, the file.
+    struct yaml_place place = seen->root;
+    if (seen->places[index].line != 0) {
+        place = seen->places[index];
+    } else if (parent < KEYS_MAX && seen->places[parent].line != 0) {
+        place = seen->places[parent];
+    }
+    problems_add(fill->problems, place, keys_at(index)->path, "is missing, but required: %s",
+                 keys_at(index)->help);
 }
 
 static void keys_fill_missing(struct keys_fill *fill, size_t index)
@@ -534,8 +489,7 @@ static void keys_fill_missing(struct keys_fill *fill, size_t index)
     }
     if (key->required && seen->nodes[index] == NULL) {
         seen->broken[index] = true;
-        problems_add(fill->problems, keys_place_missing(seen, index), key->path,
-                     "is missing, but required: %s", key->help);
+        keys_report_missing(fill, index);
     }
     if (keys_is_scalar(key->type) && key->fallback != NULL) {
         struct keys_input input = {.key = key, .text = str_of(key->fallback)};

@@ -1,6 +1,7 @@
 // From struct config back to text, by the table of keys.
 #include "config/keys.h"
 
+#include "config/mapping_print.h"
 #include "config/value.h"
 
 enum { KEYS_CLASS_PROBE = 90 }; // 490 and 590: statuses that nobody assigns
@@ -112,16 +113,27 @@ static bool keys_print_line(const struct config *config, const struct key *key, 
     return ok && buf_append_char(out, '\n');
 }
 
+// Always here, wherever it was written: what is printed is whole, and loads by itself.
+static bool keys_print_mapping(const struct config *config, struct buf *out)
+{
+    bool ok = true;
+    if (config->mapping_file != NULL) {
+        ok = buf_append_str(out, STR("# mapping_file: ")) &&
+             value_print_text(str_of(config->mapping_file), out) && buf_append_char(out, '\n');
+    }
+    return ok && buf_append_str(out, STR("mapping:\n")) && mapping_print(config->mapping, out);
+}
+
 bool config_print(const struct config *config, struct buf *out)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < keys_count(); i++) {
         const struct key *key = keys_at(i);
-        if (key->type != KEY_TYPE_TREE) {
-            ok = keys_print_line(config, key, out);
-        }
+        bool mapping =
+            key->type == KEY_TYPE_TREE || key->offset == offsetof(struct config, mapping_file);
+        ok = mapping || keys_print_line(config, key, out);
     }
-    return ok;
+    return ok && keys_print_mapping(config, out);
 }
 
 static const char *keys_note(const struct key *key)

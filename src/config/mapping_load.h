@@ -14,9 +14,4 @@
 struct mapping *mapping_load(const struct yaml_node *mapping_node,
                              const struct yaml_node *on_invalid_node, struct problems *problems);
 
-// The options of a leaf, for the manual: name and one sentence each.
-size_t mapping_load_option_count(void);
-const char *mapping_load_option_name(size_t index);
-const char *mapping_load_option_help(size_t index);
-
 #endif

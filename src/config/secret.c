@@ -1,5 +1,7 @@
 #include "config/secret.h"
 
+#include "config/dsn.h"
+
 // Nothing, or exactly one ${NAME}.
 static bool secret_is_absent(struct str value)
 {
@@ -57,31 +59,6 @@ static struct str secret_skip(struct str text, size_t count)
     return (struct str){text.ptr + count, text.len - count};
 }
 
-static size_t secret_value_length(struct str text, bool quoted)
-{
-    size_t i = 0;
-    while (i < text.len && (quoted ? text.ptr[i] != '\'' : text.ptr[i] != ' ')) {
-        i += text.ptr[i] == '\\' && i + 1 < text.len ? 2 : 1;
-    }
-    return i < text.len ? i : text.len;
-}
-
-// Takes one value off the head of a conninfo string.
-static struct str secret_next_value(struct str *rest)
-{
-    *rest = str_trim(*rest); // libpq allows spaces around "="
-    bool quoted = rest->len > 0 && rest->ptr[0] == '\'';
-    if (quoted) {
-        *rest = secret_skip(*rest, 1);
-    }
-    struct str value = {rest->ptr, secret_value_length(*rest, quoted)};
-    *rest = secret_skip(*rest, value.len);
-    if (quoted && rest->len > 0) {
-        *rest = secret_skip(*rest, 1);
-    }
-    return value;
-}
-
 static bool secret_is_in_conninfo(struct str written)
 {
     struct str rest = written;
@@ -93,7 +70,8 @@ static bool secret_is_in_conninfo(struct str written)
         if (space != NULL) {
             keyword = secret_skip(keyword, (size_t)(space + 1 - keyword.ptr));
         }
-        struct str value = secret_next_value(&rest);
+        struct str value;
+        (void)dsn_take_value(&rest, &value); // one that is not closed may be a secret as well
         if (secret_is_keyword(keyword) && !secret_is_absent(value)) {
             return true;
         }

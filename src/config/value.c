@@ -186,23 +186,65 @@ static bool value_is_plain(struct str text)
     return text.len > 0 && !str_equal_nocase(text, STR("null"));
 }
 
-bool value_print_text(struct str text, struct buf *out)
+// Bytes of the character at `i` that no YAML file may hold as it is: controls, and what libyaml
+// calls unprintable. 0: it may.
+static size_t value_unprintable(struct str text, size_t i)
 {
-    if (value_is_plain(text)) {
-        return buf_append_str(out, text);
+    unsigned char c = (unsigned char)text.ptr[i];
+    struct str rest = {text.ptr + i, text.len - i};
+    if (c < 0x20 || c == 0x7F) {
+        return 1;
     }
+    if (c == 0xC2 && rest.len > 1 && (unsigned char)rest.ptr[1] < 0xA0) {
+        return 2;
+    }
+    bool mark = str_starts(rest, STR("\xEF\xBB\xBF")); // a byte order mark
+    bool none = str_starts(rest, STR("\xEF\xBF\xBE")) || str_starts(rest, STR("\xEF\xBF\xBF"));
+    bool line = str_starts(rest, STR("\xE2\x80\xA8")) || str_starts(rest, STR("\xE2\x80\xA9"));
+    return mark || none || line ? 3 : 0;
+}
+
+static bool value_print_escape(struct str character, struct buf *out)
+{
+    unsigned code = (unsigned char)character.ptr[0];
+    code &= character.len == 1 ? 0x7FU : character.len == 2 ? 0x1FU : 0x0FU;
+    for (size_t i = 1; i < character.len; i++) {
+        code = code << 6 | ((unsigned char)character.ptr[i] & 0x3FU);
+    }
+    return buf_printf(out, "\\u%04X", code);
+}
+
+static bool value_print_escaped(struct str text, bool variables, struct buf *out)
+{
     bool ok = buf_append_char(out, '"');
     for (size_t i = 0; ok && i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
+        char c = text.ptr[i];
+        size_t unprintable = value_unprintable(text, i);
+        if (unprintable > 0) {
+            ok = value_print_escape((struct str){text.ptr + i, unprintable}, out);
+            i += unprintable - 1;
+        } else if (c == '"' || c == '\\') {
             ok = buf_printf(out, "\\%c", c);
-        } else if (value_opens((struct str){text.ptr + i, text.len - i})) {
+        } else if (variables && value_opens((struct str){text.ptr + i, text.len - i})) {
             ok = buf_append_str(out, STR("$$"));
-        } else if (c < 0x20 || c == 0x7F) {
-            ok = buf_printf(out, "\\x%02X", c);
         } else {
-            ok = buf_append_char(out, (char)c);
+            ok = buf_append_char(out, c);
         }
     }
     return ok && buf_append_char(out, '"');
+}
+
+bool value_print_text(struct str text, struct buf *out)
+{
+    return value_is_plain(text) ? buf_append_str(out, text) : value_print_escaped(text, true, out);
+}
+
+bool value_print_name(struct str text, struct buf *out)
+{
+    return value_is_plain(text) ? buf_append_str(out, text) : value_print_quoted(text, out);
+}
+
+bool value_print_quoted(struct str text, struct buf *out)
+{
+    return value_print_escaped(text, false, out);
 }

@@ -29,7 +29,12 @@ bool value_has_variable(struct str text);
 // "${", any other "$" for itself. The error names the variable and no value.
 bool value_expand(struct str text, struct buf *out, struct err *err) MUST_CHECK;
 
-// Appends the text as a YAML scalar, quoted where it has to be.
+// Appends the text as a YAML scalar, quoted where it has to be, and so that value_expand gives it
+// back.
 bool value_print_text(struct str text, struct buf *out) MUST_CHECK;
+// The same where no variables are replaced.
+bool value_print_name(struct str text, struct buf *out) MUST_CHECK;
+// The same, always in quotes.
+bool value_print_quoted(struct str text, struct buf *out) MUST_CHECK;
 
 #endif

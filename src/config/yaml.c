@@ -227,7 +227,7 @@ static void yaml_refuse_extras(struct yaml_builder *builder, const yaml_event_t 
     }
 }
 
-static bool yaml_is_null(struct str text)
+bool yaml_is_null(struct str text)
 {
     return text.len == 0 || str_equal(text, STR("~")) || str_equal(text, STR("null")) ||
            str_equal(text, STR("Null")) || str_equal(text, STR("NULL"));
@@ -360,6 +360,7 @@ static bool yaml_fill_pair(struct yaml_builder *builder, struct yaml_node *mappi
     *pair = (struct yaml_pair){
         .key = yaml_copy(key),
         .key_place = yaml_place_of(builder, key->start_mark),
+        .key_quoted = key->data.scalar.style != YAML_PLAIN_SCALAR_STYLE,
         .value = yaml_node_create(builder, event.start_mark),
     };
     size_t before = yaml_path_push(builder, pair->key);
@@ -411,7 +412,7 @@ static bool yaml_fill(struct yaml_builder *builder, struct yaml_node *node,
     }
     if (event->type == YAML_ALIAS_EVENT) {
         yaml_report(builder, event->start_mark, "alias (*name); write the value out instead");
-        builder->broken = true; // its value is not known, but what follows can be read
+        node->unknown = true;
         return true;
     }
     if (depth == YAML_DEPTH_MAX) {

@@ -18,6 +18,7 @@ struct yaml_node {
     struct yaml_place place;
     struct str text;          // scalar: its value; empty otherwise
     bool quoted;              // scalar: written with quotes, so it is a text whatever it looks like
+    bool unknown;             // an alias stood here, which was reported: nothing more is to be said
     struct yaml_pair *pairs;  // mapping
     struct yaml_node **items; // sequence
     size_t count;             // of pairs or items; no key twice
@@ -26,6 +27,7 @@ struct yaml_node {
 struct yaml_pair {
     struct str key;
     struct yaml_place key_place;
+    bool key_quoted;         // so it is a text whatever it looks like
     struct yaml_node *value; // never NULL
 };
 
@@ -40,6 +42,9 @@ struct yaml_tree *yaml_read_text(struct str text, const char *name, struct probl
 void yaml_destroy(struct yaml_tree *tree);
 // Borrowed; NULL for an empty document.
 const struct yaml_node *yaml_root(const struct yaml_tree *tree);
+
+// Is unquoted text what YAML takes for no value?
+bool yaml_is_null(struct str text);
 
 // The value of `key` in a mapping, or NULL; also when `mapping` is NULL or no mapping. Borrowed.
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, struct str key);

@@ -51,6 +51,7 @@ struct mapping_leaf {
     bool omit_invalid;
     enum mapping_null when_null;
     struct fieldtype_options options;
+    struct str timezone; // as written, of options.zone; empty: not given
 };
 
 enum mapping_step_kind {

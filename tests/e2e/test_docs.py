@@ -103,7 +103,7 @@ def targets():
 
 
 def options():
-    return set(re.findall(r'\[OPTION_ID_[A-Z_]+\] = \{"([a-z_]+)"', source("config/mapping_load.c")))
+    return set(re.findall(r'\.name = "([a-z_]+)"', source("config/mapping_option.c")))
 
 
 def commands():

@@ -251,6 +251,42 @@ static char *must_print(const struct config *config)
     return buf_take(&out);
 }
 
+// Puts something in the place of secrets that are not printed; the caller frees it.
+static char *must_fill_in(const char *printed)
+{
+    struct buf out;
+    buf_init(&out, TEXT_CAP);
+    struct str text = str_of(printed);
+    struct str line;
+    while (next_line(&text, &line)) {
+        struct str key;
+        struct str value;
+        str_split(line, ':', &key, &value);
+        bool dsn = str_ends(key, STR("dsn"));
+        bool set = str_equal(value, STR(" (set)"));
+        ck_assert(buf_append_str(&out, set ? key : line));
+        ck_assert(!set || buf_append_str(&out, dsn ? STR(": dbname=x") : STR(": x")));
+        ck_assert(buf_append_char(&out, '\n'));
+    }
+    return buf_take(&out);
+}
+
+// Loads what was printed, which must print the same again.
+static void check_loads_again(const char *printed)
+{
+    char *filled = must_fill_in(printed);
+    struct config *config = must_load(filled);
+    char *again = must_print(config);
+    // A line that says where the mapping came from is a comment.
+    const char *comment = strstr(printed, "# mapping_file: ");
+    size_t head = comment == NULL ? 0 : (size_t)(comment - printed);
+    ck_assert(strncmp(printed, again, head) == 0);
+    ck_assert_str_eq(comment == NULL ? printed : strchr(comment, '\n') + 1, again + head);
+    config_destroy(config);
+    free(again);
+    free(filled);
+}
+
 // Do all of these lines stand in what is printed?
 static void check_printed(const struct config *config, const char *const *lines, size_t count)
 {
@@ -307,7 +343,8 @@ START_TEST(defaults_are_those_of_the_manual)
                                  "  level: info\n"
                                  "  format: logfmt\n"
                                  "  stats_interval: 60s\n"
-                                 "mapping_file:\n";
+                                 "mapping:\n"
+                                 "  email: {from: email, as: email}\n";
     struct config *config = must_load(good_lines);
     char *printed = must_print(config);
     ck_assert_str_eq(printed, wanted);
@@ -397,17 +434,17 @@ END_TEST
 
 START_TEST(variables_are_replaced)
 {
-    struct config *config = must_load(
-        "database: {dsn: \"host=${SET} password=${SET} options='$$${SET}' port=${PORT} $${SET}\"}\n"
-        "imprint:\n"
-        "  environment: custom\n"
-        "  base_url: https://${SET}.example:${PORT}/v1/\n"
-        "  api_key_file: ${NOTHING}key\n"
-        "  proxy: http://u:${SET}@proxy:3128\n"
-        "delivery: {workers: \"${TEN}\", skip_unchanged: \"${NO}\"}\n"
-        "mapping: {email: email}\n");
+    struct config *config = must_load("database: {dsn: \"host=${SET} password=${SET} "
+                                      "options='$$${SET}' port=${PORT} user=$${SET}\"}\n"
+                                      "imprint:\n"
+                                      "  environment: custom\n"
+                                      "  base_url: https://${SET}.example:${PORT}/v1/\n"
+                                      "  api_key_file: ${NOTHING}key\n"
+                                      "  proxy: http://u:${SET}@proxy:3128\n"
+                                      "delivery: {workers: \"${TEN}\", skip_unchanged: \"${NO}\"}\n"
+                                      "mapping: {email: email}\n");
     ck_assert_str_eq(config->database.dsn,
-                     "host=value password=value options='$${SET}' port=8443 ${SET}");
+                     "host=value password=value options='$${SET}' port=8443 user=${SET}");
     ck_assert_str_eq(config->imprint.base_url, "https://value.example:8443/v1");
     ck_assert_str_eq(config->imprint.api_key_file, "key");
     ck_assert_str_eq(config->imprint.proxy, "http://u:value@proxy:3128");
@@ -840,12 +877,48 @@ START_TEST(a_printed_configuration_loads_to_the_same)
     ck_assert_ptr_nonnull(strstr(printed, "  merchant_key: (set)\n"));
     ck_assert_ptr_null(strstr(printed, "dbname"));
     ck_assert_ptr_null(strstr(printed, "your-merchant-key"));
-    config = must_load(printed);
-    char *again = must_print(config);
-    ck_assert_str_eq(printed, again);
-    config_destroy(config);
-    free(again);
+    ck_assert_ptr_nonnull(strstr(printed, "\n# mapping_file: mapping.yaml\nmapping:\n"));
+    ck_assert_int_eq(unlink("mapping.yaml"), 0); // what is printed is whole
+    check_loads_again(printed);
     free(printed);
+}
+END_TEST
+
+// A mapping with every option, and texts that are hard to write, is printed and read again: the
+// same is printed, byte by byte.
+START_TEST(a_printed_mapping_is_the_same_mapping)
+{
+    static const char mapping[] =
+        "on_invalid: omit\n"
+        "mapping:\n"
+        "  email: {from: e, on_invalid: fail, required: true, when_null: fail}\n"
+        "  phone: {from: \"a b.c,d\", calling_code: 44, max_length: 20}\n"
+        "  state: {value: '07'}\n"
+        "  city: {from: c, map: {1: '1', true: 2, null: null, 'null_': x, \"~\": '~',\n"
+        "         \"\\x9B\\u2028\\uFEFF\": \"\\x7F\\n$${X}\", '': ''}, default: \"q\\\"\\\\\"}\n"
+        "  customer_history:\n"
+        "    address: {country: {value: us}}\n"
+        "    ltv_amount: {from: l, currency: cur, default: 1}\n"
+        "    ltv_currency: {from: cur, when_null: null}\n"
+        "    account_created_at: {from: t, timezone: +02:00}\n"
+        "  metadata:\n"
+        "    \"null\": {from: n, as: json}\n"
+        "    \"a: b\": {from: m, as: boolean}\n";
+    static const char wanted[] = "mapping:\n"
+                                 "  email: {from: e, as: email, required: true, when_null: fail}\n"
+                                 "  phone: {from: \"a b.c,d\", as: phone, calling_code: 44, "
+                                 "max_length: 20, on_invalid: omit}\n";
+    struct buf text;
+    buf_init(&text, TEXT_CAP);
+    ck_assert(buf_printf(&text, "%.*s%s", (int)(strstr(good_lines, "mapping:") - good_lines),
+                         good_lines, mapping));
+    struct config *config = must_load(text.data);
+    char *printed = must_print(config);
+    ck_assert_msg(strstr(printed, wanted) != NULL, "%s", printed);
+    config_destroy(config);
+    check_loads_again(printed);
+    free(printed);
+    buf_free(&text);
 }
 END_TEST
 
@@ -1068,6 +1141,7 @@ int main(void)
     tcase_add_test(files, defaults_in_the_sample_are_those_of_the_table);
     tcase_add_test(files, printed_defaults_are_those_of_the_table);
     tcase_add_test(files, a_printed_configuration_loads_to_the_same);
+    tcase_add_test(files, a_printed_mapping_is_the_same_mapping);
     tcase_add_test(files, no_mutation_of_the_sample_is_taken_silently);
     suite_add_tcase(suite, files);
     TCase *values = tcase_create("values");

@@ -1,6 +1,7 @@
 // From YAML to the compiled mapping: what loads, and the exact message for what does not.
 #include "base/mem.h"
 #include "config/mapping_load.h"
+#include "config/mapping_option.h"
 #include "domain/target.h"
 
 #include <check.h>
@@ -190,10 +191,11 @@ END_TEST
 
 START_TEST(every_option_has_its_help)
 {
-    ck_assert_uint_eq(mapping_load_option_count(), 12);
-    for (size_t i = 0; i < mapping_load_option_count(); i++) {
-        ck_assert_uint_gt(strlen(mapping_load_option_name(i)), 0);
-        ck_assert_uint_gt(strlen(mapping_load_option_help(i)), 0);
+    ck_assert_uint_eq(option_count(), 12);
+    for (size_t i = 0; i < option_count(); i++) {
+        const struct option *option = option_at(i);
+        ck_assert(strlen(option->name) > 0 && str_ends(str_of(option->help), STR(".")));
+        ck_assert((option->schema == NULL) == (strcmp(option->name, "as") == 0));
     }
 }
 END_TEST
@@ -261,7 +263,7 @@ static const struct {
     {"mapping:\n  metadata: {'': x}\n", "m.yaml:2:14: mapping.metadata.: an empty name\n"},
     {"mapping:\n  metadata: {a: {b: c}}\n",
      "m.yaml:2:17: mapping.metadata.a: has neither from (a column) nor value (a constant)\n"
-     "m.yaml:2:18: mapping.metadata.a: unknown option \"b\"; allowed: as, from, currency, "
+     "m.yaml:2:18: mapping.metadata.a: unknown option \"b\"; allowed: from, as, currency, "
      "calling_code, timezone, max_length, required, on_invalid, when_null, value, map, default\n"},
 
     // Leaves
@@ -286,7 +288,8 @@ static const struct {
     {"mapping:\n  email: {}\n",
      "m.yaml:2:10: mapping.email: has neither from (a column) nor value (a constant)\n"},
     {"mapping:\n  email: {from: e, value: x}\n",
-     "m.yaml:2:17: mapping.email: from does not go with value, a constant\n"},
+     "m.yaml:2:17: mapping.email: from does not go with value, a constant\n"
+     "m.yaml:2:27: mapping.email.value: \"x\" is not an e-mail address\n"},
     {"mapping:\n  city: {value: Boston, map: {a: b}, default: c, required: true}\n",
      "m.yaml:2:30: mapping.city: map does not go with value, a constant\n"
      "m.yaml:2:47: mapping.city: default does not go with value, a constant\n"
@@ -450,7 +453,7 @@ static const struct {
      "m.yaml:2:76: mapping.customer_history.ltv_currency: must be sent as it is in the column "
      "\"cur\", by which ltv_amount is counted: without map and max_length\n"},
     {"mapping:\n  customer_history: {ltv_amount: {from: ltv, currency: cur}, ltv_currency: {from: "
-     "cur, max_length: 2}}\n",
+     "cur, max_length: 3}}\n",
      "m.yaml:2:76: mapping.customer_history.ltv_currency: must be sent as it is in the column "
      "\"cur\", by which ltv_amount is counted: without map and max_length\n"},
     {"mapping:\n  customer_history: {ltv_amount: {from: ltv, currency: cur}, ltv_currency: [a]}\n",
