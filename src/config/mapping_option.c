@@ -438,7 +438,7 @@ static const struct option options[] = {
         {
             .name = "timezone",
             .help = "timestamp, months_since: the zone of values without one (UTC).",
-            .schema = "{\"type\": \"string\", \"minLength\": 1}",
+            .schema = "{\"type\": [\"string\", \"number\"], \"minLength\": 1}",
             .beside_value = true,
             .read = read_timezone,
             .print = print_timezone,
