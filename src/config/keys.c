@@ -397,6 +397,7 @@ static const struct key keys[] = {
     {
         .path = "on_invalid",
         .type = KEY_TYPE_TREE,
+        .fallback = "fail",
         .help = "What a value that cannot be mapped does: fail (the row) or omit (the field).",
     },
 };

@@ -4,20 +4,18 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 // Called for each input; returns 0. (The name is libFuzzer's.)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FUZZ_CHECK(condition)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition);        \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+// Dies when the promise is broken.
+#define FUZZ_CHECK(condition) fuzz_check((condition), __FILE__, __LINE__, #condition)
+void fuzz_check(bool kept, const char *file, int line, const char *promise);
+
+// A problem's line is for a person's terminal: UTF-8, and nothing that moves the cursor.
+void fuzz_check_line(const char *line);
 
 #endif

@@ -2,7 +2,8 @@
 #include "fuzz.h"
 
 #include <dirent.h>
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static void die(const char *what)
 {

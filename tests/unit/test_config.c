@@ -832,8 +832,8 @@ START_TEST(defaults_in_the_sample_are_those_of_the_table)
     check_defaults(str_of(text), "the sample", false);
     free(text);
     char *mapping = NULL;
-    struct str line;
-    ck_assert(find_key_line(cases_must_read(sample_mapping_path, &mapping), "on_invalid", &line));
+    const struct key *on_invalid = keys_at(keys_find(STR("on_invalid")));
+    check_default(cases_must_read(sample_mapping_path, &mapping), "the mapping", on_invalid);
     free(mapping);
 }
 END_TEST
