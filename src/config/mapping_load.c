@@ -23,13 +23,13 @@ static void check_currency_given(struct loader *loader, const struct yaml_node *
 static void read_leaf(struct loader *loader, const struct yaml_node *node,
                       const struct target *target, struct mapping_leaf *leaf)
 {
-    size_t before = problems_count(loader->problems);
+    size_t before = loader_faults(loader);
     if (node->kind == YAML_KIND_MAPPING) {
         option_read_all(loader, node, target, leaf);
     } else if (loader_is_scalar(loader, node, "a column, or a mapping with from or value")) {
         option_read_path(loader, node, &leaf->from);
     }
-    if (problems_count(loader->problems) == before) {
+    if (loader_faults(loader) == before) {
         check_currency_given(loader, node, leaf);
     }
 }
@@ -37,11 +37,11 @@ static void read_leaf(struct loader *loader, const struct yaml_node *node,
 static void load_leaf(struct loader *loader, const struct yaml_pair *pair,
                       const struct target *target)
 {
-    size_t before = problems_count(loader->problems);
+    size_t before = loader_faults(loader);
     struct mapping_leaf leaf = {.type = fieldtype_get(target->type),
                                 .omit_invalid = loader->omit_invalid};
     read_leaf(loader, pair->value, target, &leaf);
-    if (problems_count(loader->problems) > before) {
+    if (loader_faults(loader) > before) {
         return;
     }
     struct err err;
@@ -207,12 +207,12 @@ static void check_columns(struct loader *loader, const struct yaml_node *node)
 
 static void load_all(struct loader *loader, const struct yaml_node *node)
 {
-    size_t before = problems_count(loader->problems);
+    size_t before = loader_faults(loader);
     load_object(loader, node);
     size_t root = loader_push(loader, STR("customer_history"));
     check_amount(loader, yaml_get(node, STR("customer_history")));
     loader_pop(loader, root);
-    if (problems_count(loader->problems) == before) {
+    if (loader_faults(loader) == before) {
         check_columns(loader, node);
     }
 }
@@ -235,17 +235,14 @@ static void read_global(struct loader *loader, const struct yaml_node *on_invali
 struct mapping *mapping_load(const struct yaml_node *mapping_node,
                              const struct yaml_node *on_invalid_node, struct problems *problems)
 {
-    if (mapping_node->unknown) {
-        return NULL;
-    }
-    size_t before = problems_count(problems);
     struct loader loader;
     loader_init(&loader, problems);
+    size_t before = loader_faults(&loader);
     read_global(&loader, on_invalid_node);
     load_all(&loader, mapping_node);
 
     struct mapping *mapping = NULL;
-    if (problems_count(problems) == before) {
+    if (loader_faults(&loader) == before) {
         mapping = loader.mapping;
         loader.mapping = NULL;
     }

@@ -36,7 +36,11 @@ void loader_free(struct loader *loader)
 
 // ---- messages ----
 
-// Adds ".name" to the path in messages; returns what loader_pop() takes.
+size_t loader_faults(const struct loader *loader)
+{
+    return problems_count(loader->problems) + loader->unknowns;
+}
+
 size_t loader_push(struct loader *loader, struct str name)
 {
     size_t before = loader->path.len;
@@ -51,7 +55,6 @@ void loader_pop(struct loader *loader, size_t before)
     buf_truncate(&loader->path, before);
 }
 
-// The path without "mapping."; empty for the mapping itself.
 struct str loader_target(const struct loader *loader)
 {
     struct str path = buf_peek(&loader->path);
@@ -97,24 +100,28 @@ static const char *kind_words(const struct yaml_node *node)
     return "";
 }
 
-bool loader_is_scalar(struct loader *loader, const struct yaml_node *node, const char *allowed)
+// `ok` says whether the node is what was asked for.
+static bool check_kind(struct loader *loader, const struct yaml_node *node, bool ok,
+                       const char *allowed)
 {
-    if (node->kind != YAML_KIND_SCALAR && !node->unknown) {
-        loader_report(loader, node->place, "%s; allowed: %s", kind_words(node), allowed);
-    }
-    return node->kind == YAML_KIND_SCALAR;
-}
-
-bool loader_is_full(struct loader *loader, const struct yaml_node *node, const char *allowed)
-{
-    bool ok = node->kind == YAML_KIND_MAPPING && node->count > 0;
-    if (!ok && !node->unknown) {
+    if (node->unknown) {
+        loader->unknowns++;
+    } else if (!ok) {
         loader_report(loader, node->place, "%s; allowed: %s", kind_words(node), allowed);
     }
     return ok;
 }
 
-// Reads one of `count` words; -1 after reporting.
+bool loader_is_scalar(struct loader *loader, const struct yaml_node *node, const char *allowed)
+{
+    return check_kind(loader, node, node->kind == YAML_KIND_SCALAR, allowed);
+}
+
+bool loader_is_full(struct loader *loader, const struct yaml_node *node, const char *allowed)
+{
+    return check_kind(loader, node, node->kind == YAML_KIND_MAPPING && node->count > 0, allowed);
+}
+
 int loader_read_word(struct loader *loader, const struct yaml_node *node, const char *const *words,
                      int count, const char *allowed)
 {

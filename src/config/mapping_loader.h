@@ -22,6 +22,7 @@ struct loader {
     struct problems *problems;
     struct buf path;   // "mapping.customer_history.ltv_amount", as problems name the present node
     bool omit_invalid; // the top-level `on_invalid`
+    size_t unknowns;   // aliases that were to be read
     int64_t wall_ns;
     struct buf json; // of the present constant
     struct buf converted;
@@ -30,6 +31,10 @@ struct loader {
 
 void loader_init(struct loader *loader, struct problems *problems);
 void loader_free(struct loader *loader);
+
+// Counts what keeps a mapping from being complete: problems, and aliases, which the YAML tree has
+// reported. What has added to it is not used.
+size_t loader_faults(const struct loader *loader);
 
 // Adds ".name" to the path in messages; returns what loader_pop takes.
 size_t loader_push(struct loader *loader, struct str name);
@@ -45,7 +50,8 @@ struct str loader_target(const struct loader *loader);
 void loader_report_unknown(struct loader *loader, struct yaml_place place, const char *what,
                            struct str found, const char *const *names, size_t count);
 
-// All return false (or -1) after reporting what was found and what is allowed.
+// All return false (or -1) after reporting what was found and what is allowed; of an alias nothing
+// is said again.
 bool loader_is_scalar(struct loader *loader, const struct yaml_node *node, const char *allowed);
 // A mapping with at least one pair.
 bool loader_is_full(struct loader *loader, const struct yaml_node *node, const char *allowed);
