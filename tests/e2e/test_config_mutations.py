@@ -1,10 +1,13 @@
-"""Mutations of the samples: whatever is done to a key, it is refused, or does what it says."""
+"""Mutations of the samples: whatever is done to a key, it is refused, or does what it says.
+
+A change is made to all keys of a file in one run where the program can tell them apart, since it
+reports every mistake, and to one key after the other where the first ends the reading.
+"""
 
 import re
 import subprocess
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from config_files import check, prepare, read, sample, schema, uncommented
@@ -18,24 +21,26 @@ REQUIRED = {"database", "database.dsn", "imprint", "imprint.base_url", "imprint.
 # Keys that cannot go alone.
 BOUND = {"source.relation", "source.customer_id", "imprint.client_cert_file",
          "imprint.client_key_file", "mapping.customer_history.ltv_currency"}
-RULES = Draft202012Validator(schema("config")), Draft202012Validator(schema("mapping"))
+ONLY_CHILDREN = {"mapping.metadata.loyalty_id", "mapping.customer_history.address.country"}
+FREE = "mapping.metadata.loyalty_id"  # any name is right there
 
 
 def keys(text):
-    """(index of the line, path) of each key of a file."""
-    path = []
+    """[(index of the line, path, has a value)] of each key of a file."""
+    found, path = [], []
     for index, line in enumerate(text.split("\n")):
         match = KEY.match(line)
         if match:
             path = path[:len(match[1]) // 2] + [match[2]]
-            yield index, ".".join(path)
+            found.append((index, ".".join(path), bool(match[4])))
+    return found
 
 
-def changed(text, index, change):
-    """The file with the line at `index` replaced by what `change` makes of it."""
-    lines = text.split("\n")
-    lines[index:index + 1] = change(lines[index])
-    return "\n".join(lines)
+def changed(text, indexes, change):
+    """The file with each of these lines replaced by what `change` makes of it."""
+    lines = [change(line) if index in indexes else [line]
+             for index, line in enumerate(text.split("\n"))]
+    return "\n".join(line for part in lines for line in part)
 
 
 def name_to(make):
@@ -54,26 +59,30 @@ def double(line):
     return [line, line]
 
 
-# Changes that no key survives, and what the message must hold.
-BREAKING = {
-    "doubled": (double, "duplicate key; the first is in line|YAML syntax"),
-    "without its end": (name_to(lambda name: name[:-1]), "unknown (key|target|option)|did you mean"),
-    "longer": (name_to(lambda name: name + "x"), "unknown (key|target)"),
-    "with a capital": (name_to(str.capitalize), "unknown (key|target)"),
-    "swapped": (name_to(lambda name: name[1] + name[0] + name[2:]), "unknown (key|target)|duplicate"),
-    "with a dash": (name_to(lambda name: name.replace("_", "-") + "-"), "unknown (key|target)"),
-    "with an equals sign": (lambda line: [line.replace(":", "=", 1)], "YAML|unknown|belong"),
-    "behind a tab": (lambda line: ["\t" + line.strip()], "tab in the indentation"),
-    "anchored": (value_to(lambda value: "&a " + value), "anchor"),
-    "an alias": (value_to(lambda value: "*a"), "alias|YAML"),
-    "tagged": (value_to(lambda value: "!!str " + value), "tag"),
-    "cut off": (value_to(lambda value: '"'), "YAML syntax"),
-    "in a list": (value_to(lambda value: f"[{value}]"), "list|YAML"),
-    "with a control character": (lambda line: [line + "\x1b"], "control character"),
+# How a name is got wrong.
+NAMES = {
+    "without its end": lambda name: name[:-1],
+    "longer": lambda name: name + "x",
+    "with a capital": str.capitalize,
+    "swapped": lambda name: name[1] + name[0] + name[2:],
+    "with a dash": lambda name: name.replace("_", "-") + "-",
 }
-ONLY_CHILDREN = {"mapping.metadata.loyalty_id", "mapping.customer_history.address.country"}
-FREE = "mapping.metadata.loyalty_id"  # any name is right there
-RENAMED = {"without its end", "longer", "with a capital", "swapped", "with a dash"}
+# What no value survives: the change, and what is said of each key.
+VALUES = {
+    "doubled": (double, "duplicate key"),
+    "anchored": (value_to(lambda value: "&a " + value), "anchor"),
+    "an alias": (value_to(lambda value: "*a"), "alias"),
+    "tagged": (value_to(lambda value: "!!str " + value), "tag"),
+    "in a list": (value_to(lambda _: "[a, b]"), "list"),
+}
+# What ends the reading of the file.
+FATAL = {
+    "without its colon": (lambda line: [line.replace(":", "=", 1)], "YAML|unknown|belong|is a single"),
+    "behind a tab": (lambda line: ["\t" + line.strip()], "tab in the indentation"),
+    "cut off": (value_to(lambda value: '"'), "YAML syntax"),
+    "with a control character": (lambda line: [line + "\x1b"], "control character"),
+    "indented": (lambda line: [" " + line], "YAML syntax|unknown|belong|single value"),
+}
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -99,27 +108,49 @@ def must_refuse(done, pattern, what):
     assert re.search(pattern, done.stderr), (what, done.stderr)
 
 
+def must_name(done, paths, pattern, what):
+    """Each of these keys has a line with the pattern."""
+    assert done.returncode == 78 and done.stdout == "", f"{what}: loads"
+    lines = done.stderr.split("\n")
+    for path in paths:
+        said = [line for line in lines if re.search(rf":\d+: {re.escape(path)}(?![\w-])", line)]
+        assert any(re.search(pattern, line) for line in said), (what, path, said)
+
+
 def test_the_samples_load(folder):
     assert run(folder).returncode == 0
-    assert len(list(keys(MAIN))) >= 45 and len(list(keys(MAPPING))) >= 14
+    assert len(keys(MAIN)) >= 45 and len(keys(MAPPING)) >= 14
 
 
-@pytest.mark.parametrize("how", BREAKING)
-def test_no_key_of_the_main_file_survives(folder, how):
-    change, pattern = BREAKING[how]
-    for index, path in keys(MAIN):
-        main = changed(MAIN, index, change)
-        if main != MAIN:
-            must_refuse(run(folder, main), pattern, f"{path} {how}")
+@pytest.mark.parametrize("how", NAMES)
+@pytest.mark.parametrize("text, file", [(MAIN, "main"), (MAPPING, "mapping")], ids=["main", "mapping"])
+def test_no_name_survives(folder, how, text, file):
+    leaves = {index: path for index, path, value in keys(text) if value and path != FREE}
+    done = run(folder, **{file: changed(text, leaves, name_to(NAMES[how]))})
+    wrong = {re.sub(r"[^.]+$", lambda m: NAMES[how](m[0]), path) for path in leaves.values()}
+    must_name(done, wrong, "unknown (key|target)", how)
+    for index, path, value in keys(text):
+        if not value:
+            done = run(folder, **{file: changed(text, {index}, name_to(NAMES[how]))})
+            must_refuse(done, "unknown (key|target)", f"{path} {how}")
 
 
-@pytest.mark.parametrize("how", BREAKING)
-def test_no_target_survives(folder, how):
-    change, pattern = BREAKING[how]
-    for index, path in keys(MAPPING):
-        mapping = changed(MAPPING, index, change)
-        if mapping != MAPPING and not (path == FREE and how in RENAMED):
-            must_refuse(run(folder, mapping=mapping), pattern, f"{path} {how}")
+@pytest.mark.parametrize("how", VALUES)
+@pytest.mark.parametrize("text, file", [(MAIN, "main"), (MAPPING, "mapping")], ids=["main", "mapping"])
+def test_no_value_survives(folder, how, text, file):
+    change, pattern = VALUES[how]
+    leaves = {index: path for index, path, value in keys(text) if value}
+    done = run(folder, **{file: changed(text, leaves, change)})
+    must_name(done, leaves.values(), pattern, how)
+
+
+@pytest.mark.parametrize("how", FATAL)
+@pytest.mark.parametrize("text, file", [(MAIN, "main"), (MAPPING, "mapping")], ids=["main", "mapping"])
+def test_no_broken_line_survives(folder, how, text, file):
+    change, pattern = FATAL[how]
+    for index, path, _ in keys(text)[1::4]:
+        done = run(folder, **{file: changed(text, {index}, change)})
+        must_refuse(done, pattern, f"{path} {how}")
 
 
 def parent_of(tree, path):
@@ -130,10 +161,9 @@ def parent_of(tree, path):
 
 def test_a_dropped_key_is_the_default_or_missed(folder):
     whole = printed(run(folder, MAIN, MAPPING, "--print"))
-    for index, path in keys(MAIN):
-        done = run(folder, changed(MAIN, index, drop), MAPPING, "--print")
-        section = not re.search(r": \S", MAIN.split("\n")[index])
-        if path in REQUIRED | BOUND or section:
+    for index, path, value in keys(MAIN):
+        done = run(folder, changed(MAIN, {index}, drop), MAPPING, "--print")
+        if path in REQUIRED | BOUND or not value:
             must_refuse(done, path.rsplit(".", maxsplit=1)[-1] + "|unknown key|YAML", path)
             continue
         name = path.rsplit(".", maxsplit=1)[-1]
@@ -143,10 +173,9 @@ def test_a_dropped_key_is_the_default_or_missed(folder):
 
 
 def test_a_dropped_target_is_not_sent_or_missed(folder):
-    for index, path in keys(MAPPING):
-        done = run(folder, MAIN, changed(MAPPING, index, drop), "--print")
-        section = not re.search(r": +\S", MAPPING.split("\n")[index])
-        if path in BOUND | REQUIRED or section:
+    for index, path, value in keys(MAPPING):
+        done = run(folder, MAIN, changed(MAPPING, {index}, drop), "--print")
+        if path in BOUND | REQUIRED or not value:
             must_refuse(done, "mapping|unknown", path)
         elif path not in ONLY_CHILDREN:
             assert path.split(".")[-1] not in parent_of(printed(done), path), path
@@ -164,19 +193,14 @@ JUNK = {
 }
 
 
-@pytest.mark.parametrize("form", JUNK)
-def test_no_junk_is_a_value(folder, form):
-    count = 0
-    for index, path in keys(MAIN):
-        value = KEY.match(MAIN.split("\n")[index])[4]
-        if not re.fullmatch(form, value):
-            continue
-        for junk in JUNK[form]:
-            text = junk.format(value, value)
-            done = run(folder, changed(MAIN, index, value_to(lambda _, text=text: text)))
-            must_refuse(done, re.escape(path), f"{path}: {text}")
-            count += 1
-    assert count >= 9
+@pytest.mark.parametrize("form, junk", [(form, junk) for form, some in JUNK.items() for junk in some])
+def test_no_junk_is_a_value(folder, form, junk):
+    lines = MAIN.split("\n")
+    leaves = {index: path for index, path, _ in keys(MAIN)
+              if re.fullmatch(form, KEY.match(lines[index])[4])}
+    assert leaves
+    main = changed(MAIN, leaves, value_to(lambda value: junk.format(value, value)))
+    must_name(run(folder, main), leaves.values(), "", junk)
 
 
 # What is wrong in an option, for a target of the sample that has it.
@@ -259,17 +283,16 @@ def test_every_mistake_of_both_files_comes_at_once(folder):
         ["main.yaml"] * 2 + ["mapping.yaml"] * 2
 
 
-def test_what_a_schema_refuses_the_program_refuses(folder):
+@pytest.mark.parametrize("value", ["x y", "7", "{a: 1}", "~", "0", "true", "[]", "'5'"])
+def test_what_a_schema_refuses_the_program_refuses(folder, value):
     """The other way round is not true, as a schema knows less."""
-    for index, path in keys(MAIN):
-        for text in ("x y", "7", "{a: 1}", "~", "0"):
-            main = changed(MAIN, index, value_to(lambda _, text=text: text))
-            try:
-                wrong = list(RULES[0].iter_errors(read(main)))
-            except yaml.YAMLError:
-                continue
-            if wrong:
-                must_refuse(run(folder, main), "", f"{path}: {text}: {wrong[0].message}")
+    leaves = {index: path for index, path, has in keys(MAIN) if has}
+    main = changed(MAIN, leaves, value_to(lambda _: value))
+    wrong = {".".join(error.absolute_path)
+             for error in Draft202012Validator(schema("config")).iter_errors(read(main))}
+    wrong &= set(leaves.values())
+    assert len(wrong) >= 5
+    must_name(run(folder, main), wrong, "", value)
 
 
 @pytest.mark.parametrize("command", [["run"], ["run", "--once"], ["render"], ["migrate"]])
