@@ -27,27 +27,62 @@ enum option_value {
     OPTION_CUSTOMER,
     OPTION_ROW,
     OPTION_UNTIL,
+    OPTION_WATCH,
+    OPTION_ID,
+    OPTION_TYPE,
+    OPTION_PARAM,
+    OPTION_SINCE,
+    OPTION_LIMIT,
+    OPTION_ALL,
+    OPTION_EACH,
+    OPTION_REVEAL,
+    OPTION_DRY_RUN,
+    OPTION_FORCE,
+    OPTION_YES,
 };
+
+#define OPTION_FIELD(name) offsetof(struct options, name)
 
 static const struct {
     const char *name;
     int value;
+    size_t field;         // of struct options: a text with an argument, else a bool
     const char *argument; // NULL: takes none
     const char *help;
 } commands_options[] = {
-    {"config", OPTION_CONFIG, "FILE", "the configuration; without it\n" COMMANDS_CONFIG},
-    {"help", OPTION_HELP, NULL, "this text"},
-    {"once", OPTION_ONCE, NULL, "deliver what is due, then exit"},
-    {"print", OPTION_PRINT, NULL, "print only: the SQL, or the configuration"},
-    {"print-defaults", OPTION_PRINT_DEFAULTS, NULL, "print every key with its default"},
-    {"offline", OPTION_OFFLINE, NULL, "check the files only"},
-    {"api", OPTION_API, NULL, "also try the key, with an update of no customer"},
-    {"json", OPTION_JSON, NULL, "print JSON"},
-    {"explain", OPTION_EXPLAIN, NULL, "say which column and type made each field"},
-    {"customer", OPTION_CUSTOMER, "ID", "render the source row of this customer"},
-    {"row", OPTION_ROW, "ID", "render this row of the outbox"},
-    {"until", OPTION_UNTIL, "WHEN",
+    {"config", OPTION_CONFIG, OPTION_FIELD(config_path), "FILE",
+     "the configuration; without it\n" COMMANDS_CONFIG},
+    {"help", OPTION_HELP, OPTION_FIELD(help), NULL, "this text"},
+    {"once", OPTION_ONCE, OPTION_FIELD(once), NULL, "deliver what is due, then exit"},
+    {"print", OPTION_PRINT, OPTION_FIELD(print), NULL, "print only: the SQL, or the configuration"},
+    {"print-defaults", OPTION_PRINT_DEFAULTS, OPTION_FIELD(print_defaults), NULL,
+     "print every key with its default"},
+    {"offline", OPTION_OFFLINE, OPTION_FIELD(offline), NULL, "check the files only"},
+    {"api", OPTION_API, OPTION_FIELD(api), NULL, "also try the key, with an update of no customer"},
+    {"json", OPTION_JSON, OPTION_FIELD(json), NULL, "print JSON"},
+    {"explain", OPTION_EXPLAIN, OPTION_FIELD(explain), NULL,
+     "say which column and type made each field"},
+    {"customer", OPTION_CUSTOMER, OPTION_FIELD(customer), "ID",
+     "of the customer with this Imprint id"},
+    {"row", OPTION_ROW, OPTION_FIELD(row), "ID", "render this row of the outbox"},
+    {"until", OPTION_UNTIL, OPTION_FIELD(until), "WHEN",
      "end by itself: a time (UTC, or with its\noffset), or a duration such as 90m"},
+    {"watch", OPTION_WATCH, OPTION_FIELD(watch), NULL, "redraw every 2 seconds, until Ctrl-C"},
+    {"id", OPTION_ID, OPTION_FIELD(id), "ID[,ID...]", "the rows with these ids"},
+    {"type", OPTION_TYPE, OPTION_FIELD(type), "TYPE",
+     "rows with this type of error, as list shows it"},
+    {"param", OPTION_PARAM, OPTION_FIELD(param), "NAME", "rows with an error of this field"},
+    {"since", OPTION_SINCE, OPTION_FIELD(since), "TIME",
+     "rows that died since then: a timestamp, or\nhow long ago: 30m, 2h, 7d"},
+    {"limit", OPTION_LIMIT, OPTION_FIELD(limit), "N", "at most so many"},
+    {"all", OPTION_ALL, OPTION_FIELD(all), NULL, "all dead rows"},
+    {"each", OPTION_EACH, OPTION_FIELD(each), NULL, "row by row instead of groups"},
+    {"reveal", OPTION_REVEAL, OPTION_FIELD(reveal), NULL,
+     "show the customer's values and the API's\nmessage too"},
+    {"dry-run", OPTION_DRY_RUN, OPTION_FIELD(dry_run), NULL, "only say what would be done"},
+    {"force", OPTION_FORCE, OPTION_FIELD(force), NULL,
+     "also where older values may win over newer ones"},
+    {"yes", OPTION_YES, OPTION_FIELD(yes), NULL, "do not ask"},
 };
 enum { COMMANDS_OPTIONS = sizeof commands_options / sizeof commands_options[0] };
 
@@ -57,12 +92,16 @@ static int commands_daemon(const struct options *options)
 }
 
 struct command {
-    const char *name;
+    const char *name; // "dead list": the first word is a group's
     const char *summary;
     const char *details;
     int (*run)(const struct options *options);
-    int takes[8]; // besides --config and --help; 0 ends
+    int takes[12]; // besides --config and --help; 0 ends
 };
+
+// Which dead rows: all that are given must hold.
+#define OPTIONS_DEAD                                                                               \
+    OPTION_ID, OPTION_CUSTOMER, OPTION_TYPE, OPTION_PARAM, OPTION_SINCE, OPTION_ALL, OPTION_LIMIT
 
 static const struct command commands[] = {
     {"run",
@@ -97,9 +136,55 @@ static const struct command commands[] = {
      "With --print it only prints the SQL, for a DBA to run.\n",
      migrate_run,
      {OPTION_PRINT}},
+    {"status",
+     "show whether it keeps up, and what is stuck",
+     "Reads the database only, so it works while no daemon runs. Exit code 69 when the\n"
+     "database cannot be reached, 78 when it has no schema.\n",
+     status_run,
+     {OPTION_WATCH, OPTION_JSON}},
+    {"dead list",
+     "list the dead rows by reason, or row by row",
+     "Groups, unless --each, --id, --customer, --type or --param asks for the rows.\n"
+     "At most 50, the largest or newest first; --limit N or --all for more.\n",
+     dead_list_run,
+     {OPTIONS_DEAD, OPTION_EACH, OPTION_JSON}},
+    {"dead show",
+     "show one row and its history",
+     "Without --reveal no value of the customer is shown. Exit code 65 when there is no\n"
+     "such row.\n",
+     dead_show_run,
+     {OPTION_ID, OPTION_REVEAL, OPTION_JSON}},
+    {"dead retry",
+     "send dead rows again, once their cause is mended",
+     "Never puts older values over newer ones: with a source the customer's present\n"
+     "state is sent; without one all later rows of the customer are sent again too, and\n"
+     "where these may be pruned the row stays dead, unless --force. Rows go back by the\n"
+     "500, no faster than the daemon sends them. Exit code 65 when some stay dead.\n",
+     dead_retry_run,
+     {OPTIONS_DEAD, OPTION_DRY_RUN, OPTION_FORCE}},
+    {"dead discard",
+     "delete dead rows that nobody needs any more",
+     "Asks first; without a terminal it needs --yes. What was deleted, without its\n"
+     "values, stands in imprint_sync.discarded.\n",
+     dead_discard_run,
+     {OPTIONS_DEAD, OPTION_YES}},
+    {"prune",
+     "delete done rows older than outbox.retention now",
+     "The daemon does the same by itself, once a minute. Dead rows are never deleted.\n",
+     prune_run,
+     {0}},
     {"version", "print the version", "", version_run, {0}},
 };
 enum { COMMANDS_COUNT = sizeof commands / sizeof commands[0] };
+
+// First words of commands with two.
+static const struct {
+    const char *name;
+    const char *summary;
+} commands_groups[] = {
+    {"dead", "what was given up: look at it, send it again, or delete it"},
+};
+enum { COMMANDS_GROUPS = sizeof commands_groups / sizeof commands_groups[0] };
 
 // ---- help ----------------------------------------------------------------------------------
 
@@ -109,9 +194,30 @@ static void commands_help(FILE *out)
           "Keeps a partner's CRM and Imprint in step.\n\ncommands:\n",
           out);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
     }
     fputs("\n`imprint-sync COMMAND --help` shows the options of a command.\n", out);
+}
+
+// What follows the group in a command's name; NULL when it is not of that group.
+static const char *command_in_group(const struct command *command, const char *group)
+{
+    size_t len = strlen(group);
+    bool within = strncmp(command->name, group, len) == 0 && command->name[len] == ' ';
+    return within ? command->name + len + 1 : NULL;
+}
+
+static void commands_group_help(size_t group, FILE *out)
+{
+    const char *name = commands_groups[group].name;
+    fprintf(out, "usage: imprint-sync [-c FILE] %s COMMAND [OPTION...]\n\n", name);
+    fprintf(out, "%s: %s\n\ncommands:\n", name, commands_groups[group].summary);
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        if (command_in_group(&commands[i], name) != NULL) {
+            fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+        }
+    }
+    fprintf(out, "\n`imprint-sync %s COMMAND --help` shows the options of a command.\n", name);
 }
 
 static bool command_takes(const struct command *command, int value)
@@ -174,53 +280,67 @@ static const struct command *commands_find(const char *name)
     return NULL;
 }
 
+// COMMANDS_GROUPS when there is none of this name.
+static size_t commands_find_group(const char *name)
+{
+    size_t group = 0;
+    while (group < COMMANDS_GROUPS && strcmp(commands_groups[group].name, name) != 0) {
+        group++;
+    }
+    return group;
+}
+
+static const struct command *commands_find_in(size_t group, const char *word)
+{
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        const char *last = command_in_group(&commands[i], commands_groups[group].name);
+        if (last != NULL && strcmp(last, word) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
 static const char *commands_nearest(const char *name)
 {
-    const char *names[COMMANDS_COUNT];
+    const char *names[COMMANDS_COUNT + COMMANDS_GROUPS];
+    size_t count = 0;
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        names[i] = commands[i].name;
+        names[count++] = commands[i].name;
     }
-    return str_nearest(str_of(name), names, COMMANDS_COUNT);
+    for (size_t i = 0; i < COMMANDS_GROUPS; i++) {
+        names[count++] = commands_groups[i].name;
+    }
+    return str_nearest(str_of(name), names, count);
+}
+
+static int commands_misuse_of_group(size_t group, const char *word)
+{
+    const char *names[COMMANDS_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        const char *last = command_in_group(&commands[i], commands_groups[group].name);
+        if (last != NULL) {
+            names[count++] = last;
+        }
+    }
+    char text[80];
+    snprintf(text, sizeof text, "`%s` has no command ", commands_groups[group].name);
+    return commands_misuse(text, word, str_nearest(str_of(word), names, count));
 }
 
 static void options_set(struct options *options, int value, const char *argument)
 {
-    switch (value) {
-    case OPTION_CONFIG:
-        options->config_path = argument;
-        break;
-    case OPTION_ONCE:
-        options->once = true;
-        break;
-    case OPTION_PRINT:
-        options->print = true;
-        break;
-    case OPTION_PRINT_DEFAULTS:
-        options->print_defaults = true;
-        break;
-    case OPTION_OFFLINE:
-        options->offline = true;
-        break;
-    case OPTION_API:
-        options->api = true;
-        break;
-    case OPTION_JSON:
-        options->json = true;
-        break;
-    case OPTION_EXPLAIN:
-        options->explain = true;
-        break;
-    case OPTION_CUSTOMER:
-        options->customer = argument;
-        break;
-    case OPTION_ROW:
-        options->row = argument;
-        break;
-    case OPTION_UNTIL:
-        options->until = argument;
-        break;
-    default:
-        break;
+    for (size_t i = 0; i < COMMANDS_OPTIONS; i++) {
+        if (commands_options[i].value != value) {
+            continue;
+        }
+        char *field = (char *)options + commands_options[i].field;
+        if (commands_options[i].argument != NULL) {
+            memcpy(field, &argument, sizeof argument);
+        } else {
+            *(bool *)field = true;
+        }
     }
 }
 
@@ -291,6 +411,28 @@ static int commands_parse(int argc, char **argv, const struct command *command,
     return -1;
 }
 
+// The words behind a group's name: one of its commands, which `*at` then points to, or its help.
+// -1: go on with `*command`.
+static int commands_parse_group(int argc, char **argv, size_t group, int *at,
+                                const struct command **command)
+{
+    const char *word = *at + 1 < argc ? argv[*at + 1] : NULL;
+    if (word != NULL && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
+        commands_group_help(group, stdout);
+        return EX_OK;
+    }
+    if (word == NULL) {
+        commands_group_help(group, stderr);
+        return EX_USAGE;
+    }
+    *command = commands_find_in(group, word);
+    if (*command == NULL) {
+        return commands_misuse_of_group(group, word);
+    }
+    (*at)++;
+    return -1;
+}
+
 int commands_run(int argc, char **argv)
 {
     struct options options = {.config_path = COMMANDS_CONFIG};
@@ -302,20 +444,26 @@ int commands_run(int argc, char **argv)
         commands_help(stderr);
         return EX_USAGE;
     }
-    const char *name = argv[optind];
+    int at = optind;
+    const char *name = argv[at];
     const struct command *command = commands_find(name);
-    if (command == NULL) {
+    size_t group = commands_find_group(name);
+    if (command == NULL && group == COMMANDS_GROUPS) {
         return commands_misuse("unknown command: ", name, commands_nearest(name));
     }
-    int rest = argc - optind;
-    char **words = argv + optind;
-    optind = 0; // makes getopt start over
-    code = commands_parse(rest, words, command, &options);
+    if (command == NULL) {
+        code = commands_parse_group(argc, argv, group, &at, &command);
+    }
     if (code >= 0) {
         return code;
     }
-    if (optind < rest) {
-        return commands_misuse("unexpected word: ", words[optind], NULL);
+    optind = 0; // makes getopt start over
+    code = commands_parse(argc - at, argv + at, command, &options);
+    if (code >= 0) {
+        return code;
+    }
+    if (optind < argc - at) {
+        return commands_misuse("unexpected word: ", argv[at + optind], NULL);
     }
     return command->run(&options);
 }

@@ -6,6 +6,7 @@
 #include "app/reload.h"
 #include "app/settings.h"
 #include "app/stats.h"
+#include "app/vitals.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -58,6 +59,7 @@ struct daemon {
     struct lease lease;
     struct relay *relay;
     struct lessor *lessor;
+    struct vitals *vitals;
     struct stats stats;
     struct outbox_counts counts;
     bool connected;   // hello said yes
@@ -591,6 +593,7 @@ static void daemon_on_turn(void *ctx)
     daemon_watch_stop(daemon);
     lessor_pump(daemon->lessor);
     daemon_watch_reload(daemon);
+    vitals_pump(daemon->vitals, daemon->config, daemon->connected);
 }
 
 static void daemon_on_hangup(void *ctx, int signal_number)
@@ -690,6 +693,12 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .instance = daemon->instance,
                                         .burst = daemon->config->delivery.burst};
     daemon->lessor = lessor_create(&lessor);
+    const struct vitals_parts vitals = {.loop = daemon->loop,
+                                        .outbox = daemon->outbox,
+                                        .sender = daemon->sender,
+                                        .relay = daemon->relay,
+                                        .stats = &daemon->stats};
+    daemon->vitals = vitals_create(&vitals);
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);
     loop_watchdog(daemon->loop);
@@ -703,6 +712,7 @@ static void daemon_close(struct daemon *daemon)
     pgconn_destroy(daemon->listen_conn);
     outbox_destroy(daemon->outbox);
     outbox_destroy(daemon->listen_outbox);
+    vitals_destroy(daemon->vitals);
     lessor_destroy(daemon->lessor);
     relay_destroy(daemon->relay);
     loop_timer_close(daemon->stats_timer);

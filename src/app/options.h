@@ -6,16 +6,29 @@
 
 struct options {
     const char *config_path;
+    bool help;
     bool once;            // run
     bool print;           // migrate, check
     bool print_defaults;  // check
     bool offline;         // check
     bool api;             // check
-    bool json;            // check
+    bool json;            // check, status, dead list, dead show
     bool explain;         // render
-    const char *customer; // render
+    const char *customer; // render, dead
     const char *row;      // render
     const char *until;    // pause
+    bool watch;           // status
+    const char *id;       // dead
+    const char *type;     // dead
+    const char *param;    // dead
+    const char *since;    // dead
+    const char *limit;    // dead
+    bool all;             // dead
+    bool each;            // dead list
+    bool reveal;          // dead show
+    bool dry_run;         // dead retry
+    bool force;           // dead retry
+    bool yes;             // dead discard
 };
 
 // The commands; each returns the exit code.
@@ -24,6 +37,12 @@ int check_run(const struct options *options);
 int render_run(const struct options *options);
 int pause_run(const struct options *options);
 int resume_run(const struct options *options);
+int status_run(const struct options *options);
+int dead_list_run(const struct options *options);
+int dead_show_run(const struct options *options);
+int dead_retry_run(const struct options *options);
+int dead_discard_run(const struct options *options);
+int prune_run(const struct options *options);
 int version_run(const struct options *options);
 
 #endif

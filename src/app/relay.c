@@ -800,3 +800,52 @@ bool relay_is_stuck(const struct relay *relay)
     return state == POOL_STATE_UNAUTHORIZED || state == POOL_STATE_URL ||
            state == POOL_STATE_REJECTED || state == POOL_STATE_DOWN;
 }
+
+// With nothing in the queue.
+static enum relay_limit relay_limit_idle(const struct relay *relay)
+{
+    if (!refill_is_empty(relay->refill)) {
+        return RELAY_LIMIT_DATABASE;
+    }
+    return refill_holds_thin(relay->refill) ? RELAY_LIMIT_SOURCE : RELAY_LIMIT_NOTHING;
+}
+
+enum relay_limit relay_limit(const struct relay *relay)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    const struct config *config = relay->parts.config;
+    int64_t workers = config->delivery.workers;
+    int64_t in_flight = (int64_t)updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT);
+    int64_t settling = (int64_t)updates_count(relay->updates, UPDATE_STATE_SETTLING);
+    if (!relay->ready || settling > workers + config->outbox.batch) {
+        return RELAY_LIMIT_DATABASE;
+    }
+    if (lease_held(relay->parts.lease) == 0) {
+        return RELAY_LIMIT_LEASES;
+    }
+    if (!relay_is_open(relay)) {
+        return RELAY_LIMIT_API;
+    }
+    if (updates_first(relay->updates, UPDATE_STATE_QUEUED) == NULL) {
+        return relay_limit_idle(relay);
+    }
+    if (in_flight >= workers || sender_free_workers(relay->parts.sender) == 0) {
+        return RELAY_LIMIT_WORKERS;
+    }
+    if (in_flight >= pool_concurrency(relay->pool, workers, now)) {
+        return RELAY_LIMIT_API;
+    }
+    return gate_wait_ns(relay->gate, now) > 0 ? RELAY_LIMIT_RATE : RELAY_LIMIT_LEASES;
+}
+
+const char *relay_limit_name(enum relay_limit limit)
+{
+    static const char *const names[] = {
+        [RELAY_LIMIT_NOTHING] = "nothing",   [RELAY_LIMIT_RATE] = "rate",
+        [RELAY_LIMIT_WORKERS] = "workers",   [RELAY_LIMIT_API] = "api",
+        [RELAY_LIMIT_DATABASE] = "database", [RELAY_LIMIT_SOURCE] = "source",
+        [RELAY_LIMIT_LEASES] = "leases",
+    };
+    static_assert(sizeof names / sizeof names[0] == RELAY_LIMIT_COUNT, "a name for each");
+    return names[limit];
+}

@@ -69,6 +69,20 @@ bool relay_is_empty(const struct relay *relay);
 // One turn's work.
 void relay_pump(struct relay *relay);
 
+// What keeps it from sending more at this moment.
+enum relay_limit {
+    RELAY_LIMIT_NOTHING,  // all that is due is under way
+    RELAY_LIMIT_RATE,     // no token
+    RELAY_LIMIT_WORKERS,  // every worker waits for an answer
+    RELAY_LIMIT_API,      // the pool is closed, or starts slowly
+    RELAY_LIMIT_DATABASE, // there is none, or a read or a settle is waited for
+    RELAY_LIMIT_SOURCE,   // thin rows wait for a source that can be read
+    RELAY_LIMIT_LEASES,   // another instance has the slots, or the leases end soon
+};
+enum { RELAY_LIMIT_COUNT = RELAY_LIMIT_LEASES + 1 };
+enum relay_limit relay_limit(const struct relay *relay);
+const char *relay_limit_name(enum relay_limit limit); // "rate"
+
 // For status lines.
 bool relay_is_open(const struct relay *relay);
 const char *relay_paused(const struct relay *relay); // NULL when open

@@ -46,5 +46,7 @@ bool session_wait_notify(struct session *session, int64_t timeout_ns, struct err
 
 // Waits for outbox_hello.
 bool session_hello(struct session *session, struct outbox_hello *hello, struct err *err) MUST_CHECK;
+// That, and the schema must be the one that this program knows (ERR_KIND_CONFIG).
+bool session_need_schema(struct session *session, struct err *err) MUST_CHECK;
 
 #endif

@@ -328,9 +328,9 @@ static const char outbox_count_pending[] =
     "  ORDER BY o.slot, o.priority, o.due_at, o.id LIMIT 100001) AS p";
 
 // Without statistics the planner expects few pending rows, and would fetch and sort them all.
-static const char outbox_count_walk[] =
+const char outbox_sql_walk[] =
     "SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),"
-    " set_config('enable_seqscan', 'off', true)";
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)";
 
 // The first of each lane by due_at; a retry's is later than its creation, so they are looked at
 // too.
@@ -342,14 +342,11 @@ static const char outbox_count_oldest[] =
     "  ORDER BY o.slot, o.priority, o.due_at, o.id LIMIT 8) AS h";
 
 static const char outbox_count_dead[] =
-    "SELECT count(*) FILTER (WHERE d.status = 'dead') FROM (SELECT o.status"
-    " FROM imprint_sync.outbox AS o WHERE o.status <> 'done'"
-    " ORDER BY lower(o.customer_id COLLATE \"C\"), o.id LIMIT 100001) AS d";
+    "SELECT count(*) FROM (SELECT FROM imprint_sync.outbox AS o WHERE o.status = 'dead'"
+    " ORDER BY o.settled_at, o.id LIMIT 100001) AS d";
 
 static const char outbox_count_xmin[] =
-    "SELECT coalesce(max(extract(epoch FROM now() - a.xact_start)), 0)::int8"
-    " FROM pg_stat_activity AS a WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)"
-    " AND a.datname = current_database() AND a.pid <> pg_backend_pid()";
+    "SELECT coalesce(max(b.age_s), 0) FROM imprint_sync.vacuum_blocker() AS b";
 
 static void outbox_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct pgrows *const *rows)
@@ -374,7 +371,7 @@ void outbox_count(struct outbox *outbox, outbox_counts_fn done, void *ctx)
 {
     struct pgjob *job =
         outbox_job(outbox, outbox_on_counts, (struct outbox_call){.counts = done, .ctx = ctx});
-    pgjob_statement(job, outbox_count_walk);
+    pgjob_statement(job, outbox_sql_walk);
     pgjob_statement(job, outbox_count_pending);
     pgjob_statement(job, outbox_count_oldest);
     pgjob_statement(job, outbox_count_dead);
@@ -400,16 +397,26 @@ void outbox_prune(struct outbox *outbox, int64_t retention_ns, int64_t after, in
     struct pgjob *job =
         outbox_job(outbox, outbox_on_pruned, (struct outbox_call){.pruned = done, .ctx = ctx});
     // Along the primary key: an index on settled_at would cost every settle. Rows that stay, dead
-    // or pending, are walked over once a round.
+    // or pending, are walked over once a round. What `dead retry` must know is noted: how far
+    // pruning has come.
     pgjob_statement(job, "WITH page AS MATERIALIZED ("
                          " SELECT o.id, o.status, o.settled_at FROM imprint_sync.outbox AS o"
                          " WHERE o.id > $2 ORDER BY o.id LIMIT $3"
                          "), gone AS (DELETE FROM imprint_sync.outbox AS o USING page"
                          " WHERE page.status = 'done'"
                          "  AND page.settled_at < now() - $1::int8 * interval '1 second'"
-                         "  AND o.id = page.id AND o.status = 'done' RETURNING o.id)"
-                         " SELECT (SELECT count(*) FROM gone),"
-                         "  (SELECT CASE WHEN count(*) = $3 THEN max(id) ELSE 0 END FROM page)");
+                         "  AND o.id = page.id AND o.status = 'done' RETURNING o.id"
+                         "), answer AS MATERIALIZED ("
+                         " SELECT (SELECT count(*) FROM gone) AS deleted,"
+                         "  (SELECT CASE WHEN count(*) = $3 THEN max(id) ELSE 0 END FROM page)"
+                         "   AS next"
+                         "), noted AS (UPDATE imprint_sync.last_prune AS p SET"
+                         "  deleted = CASE $2 WHEN 0 THEN 0 ELSE p.deleted END + a.deleted,"
+                         "  kept_since = greatest(p.kept_since, CASE WHEN a.deleted > 0"
+                         "   THEN now() - $1::int8 * interval '1 second' END),"
+                         "  ended_at = CASE a.next WHEN 0 THEN now() ELSE p.ended_at END"
+                         "  FROM answer AS a"
+                         ") SELECT deleted, next FROM answer");
     pgjob_param_int64(job, retention_ns / CLOCK_NS_PER_SEC);
     pgjob_param_int64(job, after);
     pgjob_param_int64(job, limit);

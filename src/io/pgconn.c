@@ -16,7 +16,7 @@
 #include <sys/random.h>
 
 enum {
-    PGJOB_STATEMENTS = 8,
+    PGJOB_STATEMENTS = 12,
     PGJOB_PARAMS = 48,
     PGCONN_DEPTH = 4, // jobs under way at once
 };
@@ -202,6 +202,11 @@ static const PGresult *pgrows_result(const struct pgrows *rows)
 size_t pgrows_count(const struct pgrows *rows)
 {
     return rows == NULL ? 0 : (size_t)PQntuples(pgrows_result(rows));
+}
+
+int pgrows_columns(const struct pgrows *rows)
+{
+    return PQnfields(pgrows_result(rows));
 }
 
 bool pgrows_null(const struct pgrows *rows, size_t row, int column)

@@ -40,6 +40,7 @@ void pgconn_log_failure(struct log *log, const char *during, const struct pgconn
 // The rows of one statement. Borrowed; valid during the done call.
 struct pgrows;
 size_t pgrows_count(const struct pgrows *rows);
+int pgrows_columns(const struct pgrows *rows);
 bool pgrows_null(const struct pgrows *rows, size_t row, int column);
 const char *pgrows_text(const struct pgrows *rows, size_t row, int column); // "" for NULL
 size_t pgrows_length(const struct pgrows *rows, size_t row, int column);
@@ -50,7 +51,7 @@ bool pgrows_bool(const struct pgrows *rows, size_t row, int column);
 typedef void (*pgjob_done_fn)(void *ctx, const struct pgconn_failure *failure,
                               const struct pgrows *const *rows);
 
-// A transaction of statements; at most 8. Consumed by pgconn_submit.
+// A transaction of statements; at most 12. Consumed by pgconn_submit.
 struct pgjob *pgjob_create(int64_t timeout_ns, pgjob_done_fn done, void *ctx);
 // Statements as a simple query, without a transaction of its own, several separated by semicolons:
 // for migrations. Yields the rows of the last one.
