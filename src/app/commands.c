@@ -150,16 +150,16 @@ static const struct command commands[] = {
      {OPTIONS_DEAD, OPTION_EACH, OPTION_JSON}},
     {"dead show",
      "show one row and its history",
-     "Without --reveal no value of the customer is shown. Exit code 65 when there is no\n"
-     "such row.\n",
+     "Without --reveal no value of the customer is shown. Exit code 65 when there is\n"
+     "no such row.\n",
      dead_show_run,
      {OPTION_ID, OPTION_REVEAL, OPTION_JSON}},
     {"dead retry",
      "send dead rows again, once their cause is mended",
      "Never puts older values over newer ones: with a source the customer's present\n"
-     "state is sent; without one all later rows of the customer are sent again too, and\n"
-     "where these may be pruned the row stays dead, unless --force. Rows go back by the\n"
-     "500, no faster than the daemon sends them. Exit code 65 when some stay dead.\n",
+     "state is sent; without one all later rows of the customer are sent again too,\n"
+     "and where these may be pruned the row stays dead, unless --force. 500 rows at a\n"
+     "time, no faster than they are sent. Exit code 65 when some stay dead.\n",
      dead_retry_run,
      {OPTIONS_DEAD, OPTION_DRY_RUN, OPTION_FORCE}},
     {"dead discard",

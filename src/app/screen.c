@@ -61,7 +61,7 @@ void screen_draw(struct str text)
     while (text.len > 0) {
         struct str line;
         str_split(text, '\n', &line, &text);
-        printf("%.*s\x1b[K%s", STR_ARG(line), text.len > 0 ? "\r\n" : "");
+        printf("%.*s\x1b[K%s", STR_ARG(line), text.len > 0 ? "\n" : "");
     }
     fputs("\x1b[J", stdout);
     fflush(stdout);

@@ -15,7 +15,10 @@
 #include <sysexits.h>
 
 #define STATUS_INTERVAL_NS (2 * CLOCK_NS_PER_SEC)
-enum { STATUS_OUT_MAX = 1048576 };
+enum {
+    STATUS_OUT_MAX = 1048576,
+    STATUS_SHARE = 4, // rests so many times as long as the database needed
+};
 
 struct status {
     const struct options *options;
@@ -138,10 +141,13 @@ static bool status_open_watch(struct status *status, struct err *err)
            loop_on_signal(loop, SIGWINCH, status_on_resize, status, err);
 }
 
-static bool status_rest(struct status *status, struct err *err)
+static bool status_rest(struct status *status, int64_t asked_ns, struct err *err)
 {
+    int64_t now = clock_now_ns();
+    int64_t rest_ns = (now - asked_ns) * STATUS_SHARE;
     status->rested = false;
-    loop_timer_set(status->timer, loop_now_ns(session_loop(status->session)) + STATUS_INTERVAL_NS);
+    loop_timer_set(status->timer,
+                   now + (rest_ns > STATUS_INTERVAL_NS ? rest_ns : STATUS_INTERVAL_NS));
     return status_wait(status, &status->rested, err);
 }
 
@@ -154,11 +160,12 @@ static bool status_watch(struct status *status, struct err *err)
     screen_enter();
     bool ok = true;
     while (ok && !status->stop) {
+        int64_t asked_ns = clock_now_ns();
         ok = status_ask(status, err);
         if (ok && !status->stop && status->doc != NULL) {
             status_print(status, true);
         }
-        ok = ok && status_rest(status, err);
+        ok = ok && status_rest(status, asked_ns, err);
     }
     screen_leave();
     return ok;

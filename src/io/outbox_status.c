@@ -55,24 +55,27 @@ static const char status_queue[] =
     " FROM (VALUES (0::int2), (1)) AS p (priority)"
     " LEFT JOIN total AS t USING (priority) LEFT JOIN head AS h USING (priority)";
 
-// How many there are, up to 100,000; why, of the newest 10,000.
+// How many there are, up to 100,000, from the index alone; why, of the newest 10,000.
 static const char status_dead[] =
-    "WITH d AS MATERIALIZED ("
-    " SELECT o.http_status, o.error, o.settled_at FROM imprint_sync.outbox AS o"
-    " WHERE o.status = 'dead' ORDER BY o.settled_at DESC, o.id DESC LIMIT 100001"
+    "WITH n AS MATERIALIZED ("
+    " SELECT count(*) AS n, max(d.settled_at) AS newest FROM (SELECT o.settled_at"
+    "  FROM imprint_sync.outbox AS o WHERE o.status = 'dead'"
+    "  ORDER BY o.settled_at DESC, o.id DESC LIMIT 100001) AS d"
     "), g AS ("
     " SELECT e.http_status, imprint_sync.error_type(e.http_status, e.error) AS type,"
     "  imprint_sync.error_params(e.http_status, e.error) AS params, sum(e.n) AS n,"
     "  max(e.newest) AS newest"
     " FROM (SELECT d.http_status, d.error, count(*) AS n, max(d.settled_at) AS newest"
-    "  FROM (SELECT * FROM d LIMIT 10000) AS d GROUP BY 1, 2) AS e GROUP BY 1, 2, 3"
-    ") SELECT jsonb_build_object('rows', least(count(*), 100000), 'exact', count(*) <= 100000,"
-    "  'newest_s', round(extract(epoch FROM now() - max(d.settled_at))),"
+    "  FROM (SELECT o.http_status, o.error, o.settled_at FROM imprint_sync.outbox AS o"
+    "   WHERE o.status = 'dead' ORDER BY o.settled_at DESC, o.id DESC LIMIT 10000) AS d"
+    "  GROUP BY 1, 2) AS e GROUP BY 1, 2, 3"
+    ") SELECT jsonb_build_object('rows', least(n.n, 100000), 'exact', n.n <= 100000,"
+    "  'newest_s', round(extract(epoch FROM now() - n.newest)),"
     "  'reasons', coalesce((SELECT jsonb_agg(jsonb_build_object('rows', t.n,"
     "    'http_status', t.http_status, 'type', t.type, 'params', t.params,"
     "    'newest_s', round(extract(epoch FROM now() - t.newest))) ORDER BY t.n DESC, t.type)"
     "   FROM (SELECT * FROM g ORDER BY n DESC LIMIT 10) AS t), '[]'))"
-    " FROM d";
+    " FROM n";
 
 static const char status_instances[] =
     "SELECT coalesce(jsonb_agg(jsonb_build_object('id', i.id, 'host', i.host, 'pid', i.pid,"

@@ -7,7 +7,8 @@ import pytest
 import harness
 from harness import email, new_customer
 
-COMMANDS = ["run", "migrate", "check", "render", "version"]
+COMMANDS = ["run", "migrate", "check", "render", "status", "dead list", "dead show", "dead retry", "dead discard",
+            "prune", "version"]
 
 
 def run(*arguments, **options):
@@ -16,7 +17,7 @@ def run(*arguments, **options):
         timeout=30, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([c, "--help"] for c in COMMANDS)])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([*c.split(), "--help"] for c in COMMANDS), ["dead", "-h"]])
 def test_help_goes_to_standard_output(arguments):
     done = run(*arguments)
     assert done.returncode == 0, done.stderr

@@ -66,7 +66,7 @@ SELECT is(pg_temp.state(pg_temp.id('other')), 'done 3 {"a": 3} - due', 'other cu
 INSERT INTO r SELECT 'b late', pg_temp.add('beta', '{"a": 6}', 'done');
 SELECT is(imprint_sync.retry_release(ARRAY[pg_temp.id('b dead')], pg_temp.id('b pending')), 5::bigint, 'then all are released');
 SELECT is(pg_temp.state(pg_temp.id('b late')), 'pending 0 {"a": 6} - due', 'with what settled between');
-SELECT is(pg_temp.state(pg_temp.id('b dead')), 'pending 2 {"a": 1} - due', 'and no answer under way settles any of them');
+SELECT is(pg_temp.state(pg_temp.id('b dead')), 'pending 1 {"a": 1} - due', 'and no answer under way settles any of them');
 
 -- refused where later rows may be gone
 INSERT INTO r SELECT 'old', pg_temp.add('Delta', '{"a": 1}', 'dead', '8 days');
