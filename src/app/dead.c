@@ -271,15 +271,15 @@ struct dead_column {
 };
 
 static const struct dead_column dead_group_columns[] = {
-    {"rows", "rows", 7, DEAD_KIND_NUMBER},     {"http_status", "http", 6, DEAD_KIND_NUMBER},
-    {"type", "type", -26, DEAD_KIND_TEXT},     {"params", "fields", -20, DEAD_KIND_LIST},
-    {"reason", "reason", -1, DEAD_KIND_TEXT},  {"oldest", "oldest", 0, DEAD_KIND_TEXT},
-    {"newest", "newest", -24, DEAD_KIND_TEXT}, {"example_ids", "rows such as", -1, DEAD_KIND_LIST},
+    {"rows", "rows", 7, DEAD_KIND_NUMBER},           {"http_status", "http", 6, DEAD_KIND_NUMBER},
+    {"type", "type", -26, DEAD_KIND_TEXT},           {"params", "fields", -20, DEAD_KIND_LIST},
+    {"oldest", "oldest", 0, DEAD_KIND_TEXT},         {"newest", "newest", -29, DEAD_KIND_TEXT},
+    {"example_ids", "such as", -20, DEAD_KIND_LIST}, {"reason", "reason", -1, DEAD_KIND_TEXT},
 };
 
 static const struct dead_column dead_row_columns[] = {
     {"id", "id", 10, DEAD_KIND_NUMBER},           {"customer_id", "customer", -38, DEAD_KIND_TEXT},
-    {"died_at", "died", -24, DEAD_KIND_TEXT},     {"attempts", "tries", 5, DEAD_KIND_NUMBER},
+    {"died_at", "died", -29, DEAD_KIND_TEXT},     {"attempts", "tries", 5, DEAD_KIND_NUMBER},
     {"http_status", "http", 5, DEAD_KIND_NUMBER}, {"type", "type", -26, DEAD_KIND_TEXT},
     {"params", "fields", -16, DEAD_KIND_LIST},    {"reason", "reason", -1, DEAD_KIND_TEXT},
 };

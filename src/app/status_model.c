@@ -339,12 +339,11 @@ static void status_look_watches(struct json_object *attention, struct json_objec
         struct json_object *error = json_object_array_get_idx(list, i);
         struct buf text;
         buf_init(&text, STATUS_TEXT_MAX);
-        status_must(
-            buf_printf(&text, "%s: a trigger failed ", status_text(error, "table")) &&
-            human_count(status_count(error, "calls"), &text) &&
-            buf_printf(&text, " times (SQLSTATE %s), last ", status_text(error, "sqlstate")) &&
-            human_age(status_number(error, "newest_s"), &text) &&
-            buf_append_str(&text, STR(" ago: backfill what was changed")));
+        status_must(buf_printf(&text, "%s: failed triggers: ", status_text(error, "table")) &&
+                    human_count(status_count(error, "calls"), &text) &&
+                    buf_printf(&text, " (SQLSTATE %s), last ", status_text(error, "sqlstate")) &&
+                    human_age(status_number(error, "newest_s"), &text) &&
+                    buf_append_str(&text, STR(" ago: backfill what was changed")));
         status_push(attention, &text);
     }
 }

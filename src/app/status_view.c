@@ -462,17 +462,17 @@ static void view_storage(struct view *view, struct json_object *doc)
 {
     struct json_object *storage = status_at(doc, "storage");
     view_must(human_bytes(status_count(storage, "outbox_bytes"), &view->line) &&
-              buf_append_str(&view->line, STR(" (indexes ")) &&
-              human_bytes(status_count(storage, "index_bytes"), &view->line) &&
-              buf_append_str(&view->line, STR("), ")) &&
-              human_count(status_count(storage, "live_tuples"), &view->line) &&
-              buf_append_str(&view->line, STR(" rows, ")) &&
+              buf_append_str(&view->line, STR(", ")) &&
               human_count(status_count(storage, "dead_tuples"), &view->line) &&
-              buf_append_str(&view->line, STR(" dead tuples; vacuumed ")));
+              buf_append_str(&view->line, STR(" dead tuples, vacuumed ")));
     bool ever = status_at(storage, "vacuumed_s") != NULL;
-    view_must(ever ? human_age(status_number(storage, "vacuumed_s"), &view->line) &&
-                         buf_append_str(&view->line, STR(" ago"))
-                   : buf_append_str(&view->line, STR("never")));
+    view_must((ever ? human_age(status_number(storage, "vacuumed_s"), &view->line) &&
+                          buf_append_str(&view->line, STR(" ago"))
+                    : buf_append_str(&view->line, STR("never"))) &&
+              buf_append_str(&view->line, STR("; ")) &&
+              human_count(status_count(storage, "live_tuples"), &view->line) &&
+              buf_append_str(&view->line, STR(" rows; indexes ")) &&
+              human_bytes(status_count(storage, "index_bytes"), &view->line));
     view_end(view, VIEW_HEAD, "outbox");
 }
 
@@ -481,20 +481,22 @@ static void view_vacuum(struct view *view, struct json_object *doc)
     struct json_object *blocker = status_at(status_at(doc, "vacuum"), "blocker");
     if (blocker == NULL) {
         view_add(view, "no open transaction holds it back");
-    } else {
-        view_must(buf_printf(&view->line, "oldest open: %s %s (%s", status_text(blocker, "kind"),
-                             status_text(blocker, "pid"), status_text(blocker, "name")));
-        static const char *const keys[] = {"application", "state"};
-        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-            const char *value = status_text(blocker, keys[i]);
-            view_must(buf_printf(&view->line, "%s%s", value[0] == '\0' ? "" : ", ", value));
-        }
-        view_add(view, "), ");
-        bool known = status_at(blocker, "age_s") != NULL;
-        view_must(known ? human_age(status_number(blocker, "age_s"), &view->line)
-                        : human_count(status_count(blocker, "age_xids"), &view->line) &&
-                              buf_append_str(&view->line, STR(" transactions")));
+        view_end(view, VIEW_HEAD, "vacuum");
+        return;
     }
+    view_add(view, "held back for ");
+    view_must(status_at(blocker, "age_s") != NULL
+                  ? human_age(status_number(blocker, "age_s"), &view->line)
+                  : human_count(status_count(blocker, "age_xids"), &view->line) &&
+                        buf_append_str(&view->line, STR(" transactions")));
+    view_must(buf_printf(&view->line, " by %s %s (%s", status_text(blocker, "kind"),
+                         status_text(blocker, "pid"), status_text(blocker, "name")));
+    static const char *const keys[] = {"application", "state"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *value = status_text(blocker, keys[i]);
+        view_must(buf_printf(&view->line, "%s%s", value[0] == '\0' ? "" : ", ", value));
+    }
+    view_add(view, ")");
     view_end(view, VIEW_HEAD, "vacuum");
 }
 

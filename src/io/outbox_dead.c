@@ -17,14 +17,15 @@ const char outbox_dead_since[] = "SELECT coalesce($1::timestamptz, clock_timesta
 const char outbox_dead_groups[] =
     "SELECT sum(e.n), e.http_status, imprint_sync.error_type(e.http_status, e.error),"
     "  array_to_string(imprint_sync.error_params(e.http_status, e.error), ','),"
-    "  imprint_sync.error_reason(e.http_status, e.error), min(e.oldest), max(e.newest),"
-    "  array_to_string((string_to_array(string_agg(e.ids, ',' ORDER BY e.ids), ','))[1:3], ',')"
+    "  min(e.oldest), max(e.newest),"
+    "  array_to_string((string_to_array(string_agg(e.ids, ',' ORDER BY e.ids), ','))[1:3], ','),"
+    "  imprint_sync.error_reason(e.http_status, e.error)"
     " FROM (SELECT d.http_status, d.error, count(*) AS n, min(d.settled_at) AS oldest,"
     "   max(d.settled_at) AS newest,"
     "   array_to_string((array_agg(d.id ORDER BY d.id))[1:3], ',') AS ids"
     "  FROM (SELECT o.id, o.http_status, o.error, o.settled_at" DEAD_WHERE
     "   ORDER BY o.settled_at DESC, o.id DESC LIMIT 100000) AS d GROUP BY 1, 2) AS e"
-    " GROUP BY 2, 3, 4, 5 ORDER BY 1 DESC, 3, 4 LIMIT $6::int8";
+    " GROUP BY 2, 3, 4, 8 ORDER BY 1 DESC, 3, 4 LIMIT $6::int8";
 
 const char outbox_dead_rows[] =
     "SELECT o.id, o.customer_id, o.settled_at, o.attempts, o.http_status,"

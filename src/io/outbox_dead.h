@@ -10,7 +10,7 @@ enum { OUTBOX_DEAD_FILTERS = 5 };
 // class 22 when $1 is no timestamp.
 extern const char outbox_dead_since[];
 
-// $6 limit: rows, http_status, type, params, reason, oldest, newest, example ids. Largest first, of
+// $6 limit: rows, http_status, type, params, oldest, newest, example ids, reason. Largest first, of
 // the newest 100,000 rows.
 extern const char outbox_dead_groups[];
 // $6 limit: id, customer_id, died, attempts, http_status, type, params, reason. Newest first.

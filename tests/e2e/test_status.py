@@ -105,7 +105,7 @@ def test_who_holds_vacuum_back(db, config):
         assert (blocker["kind"], blocker["pid"], blocker["name"]) == ("session", pid, "postgres")
         assert blocker["state"] == "idle in transaction" and blocker["age_s"] >= 0
         text = config.command("status").stdout
-        assert f"oldest open: session {pid} (postgres, nightly" in text and "\x1b" not in text
+        assert f"by session {pid} (postgres, nightly" in text and "\x1b" not in text
     wait_until(lambda: status(config)["vacuum"]["blocker"] is None, "the transaction is over")
 
 
@@ -118,7 +118,7 @@ def test_watches_that_fail_or_are_lost(db, config):
     assert [(e["table"], e["sqlstate"], e["calls"]) for e in document["watches"]["errors"]] == [
         ("crm.customers", "53100", 2)]
     assert any("crm.orders: trigger disabled" in line for line in document["attention"])
-    assert any("crm.customers: a trigger failed 2 times" in line for line in document["attention"])
+    assert any("crm.customers: failed triggers: 2 (SQLSTATE 53100)" in line for line in document["attention"])
 
 
 def test_a_database_that_is_away_or_has_no_schema(db, config, cluster):
