@@ -362,16 +362,24 @@ static void dead_list_json(const struct dead_list *list, const struct pgrows *ro
     dead_print_json(all);
 }
 
+// The heads, or a row of the answer.
+static void dead_list_line(const struct dead_list *list, const struct pgrows *rows, size_t row,
+                           bool heads)
+{
+    for (size_t c = 0; c < list->count; c++) {
+        const struct dead_column *column = &list->columns[c];
+        if (column->width != 0) {
+            dead_print_cell(column, heads ? column->head : pgrows_text(rows, row, (int)c));
+        }
+    }
+    putchar('\n');
+}
+
 static void dead_list_text(const struct dead_list *list, const struct pgrows *rows)
 {
-    for (size_t i = 0; i <= pgrows_count(rows); i++) {
-        for (size_t c = 0; c < list->count; c++) {
-            const struct dead_column *column = &list->columns[c];
-            if (column->width != 0) {
-                dead_print_cell(column, i == 0 ? column->head : pgrows_text(rows, i - 1, (int)c));
-            }
-        }
-        putchar('\n');
+    dead_list_line(list, rows, 0, true);
+    for (size_t i = 0; i < pgrows_count(rows); i++) {
+        dead_list_line(list, rows, i, false);
     }
 }
 
@@ -459,26 +467,34 @@ static void dead_show_line(const char *head, const char *text)
     putchar('\n');
 }
 
+static const char *dead_show_keys(const struct dead_cells *row)
+{
+    if (row->text[DEAD_SHOW_THIN][0] == 't') {
+        return "none: the customer is read from the source";
+    }
+    return row->text[DEAD_SHOW_KEYS] == NULL ? "none: {}" : row->text[DEAD_SHOW_KEYS];
+}
+
+static void dead_show_secret(const struct dead_cells *secret)
+{
+    if (secret->text[1] != NULL) {
+        dead_show_line("error", secret->text[1]);
+    }
+    if (secret->text[0] != NULL) {
+        printf("payload\n%s\n", secret->text[0]); // in JSON, controls are escaped
+    }
+}
+
 static void dead_show_text(const struct dead_cells *row, const struct dead_cells *secret)
 {
-    bool thin = row->text[DEAD_SHOW_THIN][0] == 't';
     for (size_t i = 0; i < DEAD_SHOW_COLUMNS; i++) {
-        const char *text = row->text[i];
-        if (i == DEAD_SHOW_KEYS) {
-            dead_show_line("columns", thin           ? "none: the customer is read from the source"
-                                      : text == NULL ? "none: {}"
-                                                     : text);
-        } else if (i != DEAD_SHOW_THIN && text != NULL) {
+        const char *text = i == DEAD_SHOW_KEYS ? dead_show_keys(row) : row->text[i];
+        if (i != DEAD_SHOW_THIN && text != NULL) {
             dead_show_line(dead_show_columns[i].head, text);
         }
     }
     if (secret != NULL) {
-        if (secret->text[1] != NULL) {
-            dead_show_line("error", secret->text[1]);
-        }
-        if (secret->text[0] != NULL) {
-            printf("payload\n%s\n", secret->text[0]); // Postgres escapes controls in JSON
-        }
+        dead_show_secret(secret);
     } else if (row->text[DEAD_SHOW_HTTP] != NULL) {
         dead_show_line("message", "may quote the customer's data; --reveal shows it");
     }

@@ -71,8 +71,8 @@ static bool retry_wait_for_room(struct retry *retry, struct err *err)
     char limit[24];
     char silent_s[24];
     snprintf(limit, sizeof limit, "%d", RETRY_DUE_MAX + 1);
-    snprintf(silent_s, sizeof silent_s, "%lld",
-             (long long)(retry->dead.config->outbox.lease_ns * 3 / 2 / CLOCK_NS_PER_SEC + 1));
+    int64_t silent = retry->dead.config->outbox.lease_ns * 3 / 2 / CLOCK_NS_PER_SEC + 1;
+    snprintf(silent_s, sizeof silent_s, "%lld", (long long)silent);
     const char *const params[] = {limit, silent_s};
     while (!retry->stop) {
         if (!retry_ask(retry, outbox_dead_due, params, 2, err)) {

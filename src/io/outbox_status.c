@@ -86,7 +86,10 @@ static const char status_instances[] =
     "  'reported_s', round(extract(epoch FROM clock_timestamp() - i.reported_at), 1),"
     "  'stats', i.stats) ORDER BY i.alive DESC, l.n DESC NULLS LAST, i.started_at), '[]')"
     " FROM (SELECT i.*, i.seen_at > clock_timestamp() - $1::int8 * interval '1 second' AS alive"
-    "  FROM imprint_sync.instance AS i ORDER BY i.seen_at DESC LIMIT 50) AS i"
+    // Who crashed stays in the table; a day later only if it still holds something.
+    "  FROM imprint_sync.instance AS i WHERE i.seen_at > clock_timestamp() - interval '1 day'"
+    "   OR EXISTS (SELECT FROM imprint_sync.lease AS h WHERE h.holder = i.id)"
+    "  ORDER BY i.seen_at DESC LIMIT 50) AS i"
     " LEFT JOIN (SELECT y.holder, sum(y.n)::int8 AS n, string_agg(CASE y.a WHEN y.b"
     "   THEN y.a::text ELSE y.a || '-' || y.b END, ',' ORDER BY y.a) AS ranges"
     "  FROM (SELECT x.holder, min(x.slot) AS a, max(x.slot) AS b, count(*) AS n FROM ("

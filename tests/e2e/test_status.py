@@ -25,6 +25,13 @@ def status(config):
     return json.loads(done.stdout)
 
 
+def keys(value):
+    """The names of all members, at any depth."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    return set(value).union(*map(keys, value.values())) if isinstance(value, dict) else set()
+
+
 def fill(db, count, **columns):
     """Application rows of as many customers."""
     names = "".join(f", {name}" for name in columns)
@@ -134,6 +141,24 @@ def test_a_database_that_is_away_or_has_no_schema(db, config, cluster):
     assert done.returncode == 78 and "version 1" in done.stderr
 
 
+def test_the_stats_line_knows_of_it_too(db, config, daemon):
+    with contextlib.closing(db.connect()) as holder, holder.cursor() as cursor:
+        cursor.execute("SELECT txid_current()")
+        daemon.start()
+        wait_until(lambda: any(int(e["xmin_age_s"]) >= 1 for e in daemon.events("stats")), "it is seen")
+
+
+def test_instances_of_long_ago_are_left_out(db, config):
+    for name, age in (("a", "2 hours"), ("b", "2 days"), ("c", "2 days")):
+        db.execute("SELECT imprint_sync.heartbeat(%s, 'h', 7, 'run', '1', true, '{}', '{}', %s, '{0}', '{0}', '{}',"
+                   " '{}')", name, "{5}" if name == "c" else "{}")
+        db.execute("UPDATE imprint_sync.instance SET seen_at = now() - %s::interval WHERE id = %s", age, name)
+    document = status(config)
+    assert {i["id"] for i in document["instances"]} == {"a", "c"} and document["state"] == "no_daemon"
+    assert any("instance h:7 still holds 1 slots, but was last seen 2 d 0 h ago" in line
+               for line in document["attention"])
+
+
 # ---- with daemons ----------------------------------------------------------------------------
 
 def test_a_daemon_that_keeps_up(db, config, daemon):
@@ -154,6 +179,10 @@ def test_a_daemon_that_keeps_up(db, config, daemon):
     assert 0 < sending["p50_ms"] <= sending["p99_ms"] and sending["lag_p50_ms"] > 0
     assert sum(sending["history_per_s"]) * sending["sample_s"] == pytest.approx(20, rel=0.2)
     assert config.command("status").stdout.startswith("KEEPING UP  ")
+    # The manual has every member that there is.
+    manual = (harness.TOP / "README.md").read_text().split("`status --json` is one object")[1]
+    manual = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`[^`\n]+`", manual.split("**Dead rows**")[0]))))
+    assert keys(document) - keys(instance["stats"]) - manual - {"table", "key", "source"} == set()
 
 
 @pytest.mark.parametrize("changes, faults, limit", [
