@@ -170,6 +170,11 @@ bool refill_is_empty(const struct refill *refill)
     return refill->empty && refill->call == REFILL_CALL_NONE && refill->wanted_count == 0;
 }
 
+bool refill_is_reading(const struct refill *refill)
+{
+    return refill->call != REFILL_CALL_NONE && (!refill->quiet || refill->wanted_count > 0);
+}
+
 int64_t refill_next_ns(const struct refill *refill)
 {
     if (refill->call != REFILL_CALL_NONE || !refill->ready) {

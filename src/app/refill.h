@@ -58,6 +58,8 @@ int64_t refill_next_ns(const struct refill *refill);
 
 // The last look at the whole queue found nothing due, and nothing is left to read.
 bool refill_is_empty(const struct refill *refill);
+// Waits for the database, and the look before found something: there is more to come.
+bool refill_is_reading(const struct refill *refill);
 
 // Thin rows are waiting for a source that cannot be read.
 bool refill_holds_thin(const struct refill *refill);

@@ -804,7 +804,7 @@ bool relay_is_stuck(const struct relay *relay)
 // With nothing in the queue.
 static enum relay_limit relay_limit_idle(const struct relay *relay)
 {
-    if (!refill_is_empty(relay->refill)) {
+    if (refill_is_reading(relay->refill)) {
         return RELAY_LIMIT_DATABASE;
     }
     return refill_holds_thin(relay->refill) ? RELAY_LIMIT_SOURCE : RELAY_LIMIT_NOTHING;
