@@ -15,7 +15,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FUZZ_CHECK(condition) fuzz_check((condition), __FILE__, __LINE__, #condition)
 void fuzz_check(bool kept, const char *file, int line, const char *promise);
 
-// A problem's line is for a person's terminal: UTF-8, and nothing that moves the cursor.
-void fuzz_check_line(const char *line);
-
 #endif

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "fuzz.h"
+#include "problem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,11 +67,11 @@ char *__wrap_realpath(const char *path, char *resolved)
     return NULL;
 }
 
-static void check_line(const char *line)
+static void check_place(struct problems *problems, size_t index)
 {
-    struct str text = str_of(line);
-    FUZZ_CHECK(str_starts(text, STR("main.yaml:")) || str_starts(text, STR("mapping.yaml:")));
-    fuzz_check_line(line);
+    struct str file = problems_parts(problems, index).file;
+    FUZZ_CHECK(str_equal(file, STR("main.yaml")) || str_equal(file, STR("mapping.yaml")));
+    problem_check(problems, index);
 }
 
 // `first` becomes the first problem, or empty.
@@ -80,7 +81,7 @@ static struct config *load(char *first, size_t size)
     struct config *config = config_load("main.yaml", problems);
     FUZZ_CHECK((config == NULL) == (problems_count(problems) > 0));
     for (size_t i = 0; i < problems_count(problems); i++) {
-        check_line(problems_line(problems, i));
+        check_place(problems, i);
     }
     snprintf(first, size, "%s", config == NULL ? problems_line(problems, 0) : "");
     problems_destroy(problems);

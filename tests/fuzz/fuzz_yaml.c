@@ -2,6 +2,7 @@
 // and every place lies in the text.
 #include "config/yaml.h"
 #include "fuzz.h"
+#include "problem.h"
 
 enum { DEPTH_MAX = 32 };
 
@@ -56,9 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct yaml_tree *tree = yaml_read_text(text, "f", problems);
     FUZZ_CHECK(tree != NULL || problems_count(problems) > 0);
     for (size_t i = 0; i < problems_count(problems); i++) {
-        const char *line = problems_line(problems, i);
-        FUZZ_CHECK(str_starts(str_of(line), STR("f:")));
-        fuzz_check_line(line);
+        FUZZ_CHECK(str_starts(str_of(problems_line(problems, i)), STR("f:")));
+        problem_check(problems, i);
     }
     if (tree != NULL && yaml_root(tree) != NULL) {
         check_node(yaml_root(tree), text, 0);
