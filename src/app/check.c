@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-enum { CHECK_PRINT_MAX = 256 * 1024 };
+// A file has at most a megabyte, and what is printed of it many times that: each type is written
+// out.
+enum { CHECK_PRINT_MAX = 64 * 1024 * 1024 };
 
 static int check_print(const struct config *config)
 {
@@ -17,6 +19,8 @@ static int check_print(const struct config *config)
     bool ok = config == NULL ? config_print_defaults(&text) : config_print(config, &text);
     if (ok) {
         fputs(text.data, stdout);
+    } else {
+        fputs("imprint-sync: check: the configuration is too large to be printed\n", stderr);
     }
     buf_free(&text);
     return ok ? EX_OK : EXIT_FAILURE;

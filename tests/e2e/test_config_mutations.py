@@ -275,6 +275,14 @@ def test_no_abuse_of_yaml_passes(folder, name, text, pattern):
     assert done.stderr.startswith("mapping.yaml:") or "cannot be used: It is empty" in done.stderr
 
 
+def test_the_largest_mapping_is_printed_whole(folder):
+    names = range(50_000)
+    mapping = "mapping:\n  metadata:\n" + "".join(f"    k{i}: c{i}\n" for i in names)
+    done = run(folder, MAIN, mapping, "--print")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n    k") == len(names) and "k49999: {from: c49999" in done.stdout
+
+
 def test_every_mistake_of_both_files_comes_at_once(folder):
     done = run(folder, MAIN.replace("level: info", "level: loud").replace("50/s", "0/s"),
                MAPPING.replace("email:  ", "emial:  ").replace("as: text", "as: txt"))
