@@ -128,7 +128,23 @@ static bool check_schema(struct check *check, const struct check_role *role, str
     " ('function', 'goodbye', 'EXECUTE', NULL),"                                                   \
     " ('function', 'pause', 'EXECUTE', NULL),"                                                     \
     " ('function', 'resume', 'EXECUTE', NULL),"                                                    \
-    " ('function', 'watch_check', 'EXECUTE', NULL)"
+    " ('function', 'watch_check', 'EXECUTE', NULL),"                                               \
+    " ('table', 'discarded', 'SELECT', NULL),"                                                     \
+    " ('table', 'discarded', 'INSERT', NULL),"                                                     \
+    " ('table', 'last_prune', 'SELECT', NULL),"                                                    \
+    " ('table', 'last_prune', 'UPDATE', 'ended_at, deleted, kept_since'),"                         \
+    " ('function', 'error_type', 'EXECUTE', NULL),"                                                \
+    " ('function', 'error_params', 'EXECUTE', NULL),"                                              \
+    " ('function', 'error_is_name', 'EXECUTE', NULL),"                                             \
+    " ('function', 'error_targets', 'EXECUTE', NULL),"                                             \
+    " ('function', 'error_reason', 'EXECUTE', NULL),"                                              \
+    " ('function', 'retry_thin', 'EXECUTE', NULL),"                                                \
+    " ('function', 'retry_later', 'EXECUTE', NULL),"                                               \
+    " ('function', 'retry_rows', 'EXECUTE', NULL),"                                                \
+    " ('function', 'retry_hold', 'EXECUTE', NULL),"                                                \
+    " ('function', 'retry_release', 'EXECUTE', NULL),"                                             \
+    " ('function', 'report', 'EXECUTE', NULL),"                                                    \
+    " ('function', 'vacuum_blocker', 'EXECUTE', NULL)"
 
 // What is not there has no row: then the schema's version is another one, which has been said.
 static const char check_rights_sql[] =

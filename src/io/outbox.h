@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OUTBOX_SCHEMA_VERSION = 3 }; // the newest migration this program knows
+enum { OUTBOX_SCHEMA_VERSION = 4 }; // the newest migration this program knows
 
 struct outbox;
 

@@ -197,4 +197,4 @@ def test_the_program_was_read():
     assert len(stats_keys()) >= 20
     assert len(field_types()) >= 13 and len(targets()) >= 28 and len(options()) >= 12
     assert {"run", "dead list", "version"} <= commands() and "--print-defaults" in command_options()
-    assert len(README.split("\n")) < 450
+    assert len(README.split("\n")) < 500
