@@ -105,11 +105,26 @@ CREATE TABLE imprint_sync.discarded (
 
 COMMENT ON TABLE imprint_sync.discarded IS 'rows that `dead discard` deleted, for the record';
 
+-- Settling locks its lease rows FOR KEY SHARE: from here on none of these customers is settled, and
+-- none is half settled, until this transaction ends. Without that, the two could each wait for a
+-- row that the other has.
+CREATE FUNCTION imprint_sync.retry_lock(p_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- PERFORM reads all rows, which a function in SQL need not.
+    PERFORM FROM imprint_sync.lease AS l
+      WHERE l.slot IN (SELECT o.slot FROM imprint_sync.outbox AS o WHERE o.id = ANY (p_ids))
+      ORDER BY l.slot FOR UPDATE;
+END
+$$;
+
 -- With a source: dead rows come back without their values, and the daemon reads the customer from
 -- the source. Old values cannot win over newer ones, whatever else is under way.
 CREATE FUNCTION imprint_sync.retry_thin(p_ids bigint[]) RETURNS bigint
     LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT imprint_sync.retry_lock(p_ids);
     WITH changed AS (
         UPDATE imprint_sync.outbox
            SET status = 'pending', attempts = 0, due_at = clock_timestamp(), settled_at = NULL,
@@ -187,13 +202,8 @@ CREATE FUNCTION imprint_sync.retry_hold(
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- The locks first: a settle under way ends before them, and one that comes later waits and then
-    -- finds attempts that it did not read. What follows sees what the settles before have written.
-    PERFORM FROM imprint_sync.outbox AS o
-      WHERE o.status <> 'done' AND lower(o.customer_id COLLATE "C") = ANY (ARRAY(
-            SELECT lower(d.customer_id COLLATE "C") FROM imprint_sync.outbox AS d
-             WHERE d.id = ANY (p_ids)))
-      ORDER BY o.id FOR UPDATE;
+    -- First the lock: what follows sees what the settles before have written.
+    PERFORM imprint_sync.retry_lock(p_ids);
     SELECT coalesce(array_agg(d.id) FILTER (WHERE d.safe), '{}'),
            count(*) FILTER (WHERE NOT d.safe)
       INTO held, refused
@@ -216,6 +226,7 @@ $$;
 CREATE FUNCTION imprint_sync.retry_release(p_held bigint[], p_since bigint) RETURNS bigint
     LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT imprint_sync.retry_lock(p_held);
     SELECT imprint_sync.retry_rows(p_held, '{}', p_since, clock_timestamp());
 $$;
 
@@ -292,6 +303,7 @@ GRANT EXECUTE ON FUNCTION
     imprint_sync.error_is_name(text),
     imprint_sync.error_targets(text),
     imprint_sync.error_reason(smallint, text),
+    imprint_sync.retry_lock(bigint[]),
     imprint_sync.retry_thin(bigint[]),
     imprint_sync.retry_later(bigint[], bigint, int),
     imprint_sync.retry_rows(bigint[], bigint[], bigint, timestamptz),

@@ -67,6 +67,7 @@ SELECT is(pg_temp.as_role('t_app', s), '42501', 'app may not: ' || s) FROM unnes
     $$SELECT imprint_sync.watch_check()$$,
     $$SELECT imprint_sync.report('x', '{}')$$,
     $$SELECT imprint_sync.retry_thin('{}')$$,
+    $$SELECT imprint_sync.retry_lock('{}')$$,
     $$SELECT imprint_sync.vacuum_blocker()$$,
     $$SELECT * FROM imprint_sync.discarded$$,
     $$SELECT * FROM imprint_sync.customer_state$$,

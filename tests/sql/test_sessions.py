@@ -465,3 +465,25 @@ def test_prepare_transaction_works_while_the_daemon_is_idle(cluster):
     crm.tpc_prepare()
     crm.tpc_commit()
     assert query(crm, "SELECT customer_id FROM imprint_sync.outbox ORDER BY id") == [("XA1",), ("XA2",)]
+
+
+@pytest.mark.parametrize("call", [
+    "imprint_sync.retry_thin({0})", "imprint_sync.retry_hold({0}, '{{}}', 0, true, now(), '1 min')",
+    "imprint_sync.retry_release({0}, 0)"])
+def test_retry_waits_for_a_settle_of_any_of_its_customers(dsn, call):
+    """The settle holds the last of the leases concerned, so all of them must be asked for."""
+    retry, settle = connect(dsn), connect(dsn)
+    rows = query(retry, "INSERT INTO imprint_sync.outbox (customer_id, status, settled_at)"
+                        " SELECT 'r' || n, 'dead', now() FROM generate_series(1, 20) AS n RETURNING id, slot")
+    last = max(slot for _, slot in rows)
+    call = call.format(f"ARRAY{[row_id for row_id, _ in rows]}::bigint[]")
+    settle.autocommit = False
+    query(settle, "SELECT FROM imprint_sync.lease WHERE slot = %s FOR KEY SHARE", (last,))
+    query(retry, "SET lock_timeout = '200ms'")
+    with pytest.raises(psycopg2.errors.LockNotAvailable):
+        query(retry, f"SELECT {call}")
+    settle.rollback()
+    query(retry, f"SELECT {call}")
+    query(retry, "DELETE FROM imprint_sync.outbox")
+    settle.close()
+    retry.close()
