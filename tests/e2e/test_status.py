@@ -234,8 +234,11 @@ def test_standby_and_a_daemon_that_died(db, config, daemon, tmp_path):
         assert all(i["alive"] for i in both["instances"]) and both["state"] == "keeping_up"
     finally:
         second.kill()
+    # The other one strikes it off the list once its slots have moved.
+    wait_until(lambda: len(status(config)["instances"]) == 1, "it is struck off")
+    daemon.kill()
     gone = wait_until(lambda: [i for i in status(config)["instances"] if not i["alive"]], "it is missed")
-    assert len(gone) == 1
+    assert len(gone) == 1 and gone[0]["slots"] == 64
     assert " gone" in config.command("status").stdout
 
 
