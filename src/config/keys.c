@@ -140,7 +140,7 @@ static const struct key keys[] = {
         .type = KEY_TYPE_PATH,
         .required = true,
         .offset = KEYS_OFFSET(imprint.api_key_file),
-        .help = "File that holds the API key; read again at SIGHUP and while the API refuses it.",
+        .help = "File that holds the API key; read again when it changes.",
     },
     {
         .path = "imprint.auth",

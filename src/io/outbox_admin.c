@@ -27,15 +27,19 @@ static const char outbox_hello_schema[] =
     "SELECT (SELECT coalesce(max(version), 0) FROM imprint_sync.schema_version),"
     " (SELECT last_value FROM imprint_sync.outbox_id_seq)";
 
-// The relation by the name in the configuration, and its key column with the type below a domain.
+// The relation by the name in the configuration, and its key column with the type below domains.
 static const char outbox_hello_source[] =
     "SELECT format('%I.%I', n.nspname, r.relname), r.relkind,"
     " format_type(t.oid, NULL), t.typcategory"
     " FROM pg_class AS r JOIN pg_namespace AS n ON n.oid = r.relnamespace"
     " LEFT JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attname = $2 AND a.attnum > 0"
     "  AND NOT a.attisdropped"
-    " LEFT JOIN pg_type AS d ON d.oid = a.atttypid"
-    " LEFT JOIN pg_type AS t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END"
+    " LEFT JOIN LATERAL (WITH RECURSIVE d AS ("
+    "   SELECT b.oid, b.typtype, b.typbasetype FROM pg_type AS b WHERE b.oid = a.atttypid"
+    "   UNION ALL SELECT b.oid, b.typtype, b.typbasetype FROM d JOIN pg_type AS b"
+    "    ON d.typtype = 'd' AND b.oid = d.typbasetype"
+    "  ) SELECT d.oid FROM d WHERE d.typtype <> 'd') AS base ON true"
+    " LEFT JOIN pg_type AS t ON t.oid = base.oid"
     " WHERE r.oid = to_regclass($1)";
 
 // The cluster and its history line: what was accepted before a restore or a failover proves

@@ -158,3 +158,16 @@ def test_a_later_update_with_the_source_row_settles_dead_thin_rows(db, sandbox, 
     db.execute("UPDATE crm.people SET ltv = '5.00' WHERE imprint_id = %s", customer)
     db.wait_settled(db.add(customer))
     harness.wait_until(lambda: db.row(dead)["status"] == "done", "the dead row is settled")
+
+
+def test_the_key_column_may_be_a_domain_over_a_domain(db, sandbox, config, daemon, people):
+    db.execute("""
+        DROP VIEW crm.people_view;
+        CREATE DOMAIN crm.short_text AS text CHECK (length(VALUE) < 64);
+        CREATE DOMAIN crm.imprint_id AS crm.short_text NOT NULL;
+        ALTER TABLE crm.people ALTER imprint_id TYPE crm.imprint_id""")
+    config.change({"source": {"relation": "crm.people"}})
+    customer = new_customer()
+    row = people(customer)
+    daemon.start()
+    assert db.wait_settled(row)["status"] == "done"
