@@ -21,7 +21,7 @@ static const int64_t dead_charge_age_ns = INT64_C(90) * 1000000000;
 // A limit that is used up for so short a time is the normal course of its window, no event.
 static const int64_t rest_max_ns = INT64_C(60) * 1000000000;
 // Nothing in flight for so short a time is a gap between two answers.
-static const int64_t gap_max_ns = 20 * 1000000;
+static const int64_t gap_max_ns = INT64_C(20) * 1000000;
 
 static const char *const state_names[] = {
     [POOL_STATE_OPEN] = "open",
