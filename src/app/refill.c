@@ -366,6 +366,8 @@ static void refill_advance(struct refill *refill, const struct outbox_polled *po
 
 struct refill_poll_call {
     struct refill *refill;
+    size_t some;     // so many are wanted, any of those found; 0: all
+    uint64_t random; // which
     size_t lane_count;
     size_t sweep_count;
 };
@@ -392,6 +394,14 @@ static void refill_schedule(struct refill *refill, bool found, int64_t now)
     }
 }
 
+static void refill_want_polled(struct refill *refill, const struct outbox_polled *polled,
+                               size_t first, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        refill_want(refill, polled->keys[(first + i) % polled->key_count]);
+    }
+}
+
 static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_polled *polled)
 {
@@ -403,13 +413,13 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
         pgconn_log_failure(refill->parts.log, "poll", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
     } else if (failure == NULL) {
-        if (!refill->stale) { // else the places were set back meanwhile
+        bool some = call->some > 0 && call->some < polled->key_count;
+        if (!refill->stale && !some) { // else the places were set back meanwhile
             refill_advance(refill, polled, call->lane_count, call->sweep_count);
         }
         refill_schedule(refill, polled->key_count > 0, now);
-        for (size_t i = 0; i < polled->key_count; i++) {
-            refill_want(refill, polled->keys[i]);
-        }
+        refill_want_polled(refill, polled, some ? call->random % polled->key_count : 0,
+                           some ? call->some : polled->key_count);
     }
     free(call);
 }
@@ -475,13 +485,14 @@ static int64_t refill_idle_for_s(struct refill *refill)
     return was ? 0 : -1;
 }
 
-static void refill_poll(struct refill *refill, int64_t limit, int64_t now)
+static void refill_poll(struct refill *refill, int64_t limit, size_t some, uint64_t random,
+                        int64_t now)
 {
     struct outbox_lane lanes[CURSOR_LANES];
     struct outbox_lane sweep[CURSOR_LANES];
     const char **skip = NULL;
     struct refill_poll_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct refill_poll_call){.refill = refill};
+    *call = (struct refill_poll_call){.refill = refill, .some = some, .random = random};
     refill->sweep_in_call = false;
     call->lane_count = refill_lanes(refill, lanes);
     call->sweep_count = refill_sweep_lanes(refill, sweep, now);
@@ -503,17 +514,32 @@ static void refill_poll(struct refill *refill, int64_t limit, int64_t now)
     free(skip);
 }
 
-void refill_pump(struct refill *refill, int64_t room, int64_t now)
+// True when there is nothing to fold, and it is time to poll.
+static bool refill_may_poll(struct refill *refill, int64_t room, int64_t now)
 {
     refill_end_hold(refill, now);
     if (!refill->ready || refill->call != REFILL_CALL_NONE || room <= 0 ||
         lease_held(refill->parts.lease) == 0) {
-        return;
+        return false;
     }
     if (refill->wanted_count > 0) {
         refill_fold(refill);
-    } else if (now >= refill->next_poll_ns) {
+        return false;
+    }
+    return now >= refill->next_poll_ns;
+}
+
+void refill_pump(struct refill *refill, int64_t room, int64_t now)
+{
+    if (refill_may_poll(refill, room, now)) {
         int64_t batch = refill->parts.config->outbox.batch;
-        refill_poll(refill, room < batch ? room : batch, now);
+        refill_poll(refill, room < batch ? room : batch, 0, 0, now);
+    }
+}
+
+void refill_pump_some(struct refill *refill, int64_t room, uint64_t random, int64_t now)
+{
+    if (refill_may_poll(refill, room, now)) {
+        refill_poll(refill, refill->parts.config->outbox.batch, (size_t)room, random, now);
     }
 }

@@ -15,7 +15,8 @@
 enum {
     RELAY_SETTLE_MAX = 500, // updates in one settle
     RELAY_AHEAD_MIN = 4,
-    RELAY_UNTOUCHED = 64, // remembered, to be charged perhaps
+    RELAY_CANDIDATES = 40, // to choose a probe from: more than the pool remembers as tried
+    RELAY_UNTOUCHED = 64,  // remembered, to be charged perhaps
 };
 
 // Fetched ahead: what can be sent in so long. More would only be older when it is sent.
@@ -375,8 +376,7 @@ static bool relay_may_begin(const struct relay *relay, int64_t now)
 }
 
 // The next that may go: the first in line, or while the pool is closed the one of the queue that
-// may be its probe, fewest attempts first. Of several any, or a block of customers with a trouble
-// of their own would be tried for ever before those behind it.
+// may be its probe, fewest attempts first, and any among equals.
 static struct update *relay_choose(struct relay *relay, int64_t now)
 {
     struct update *best = NULL;
@@ -568,7 +568,7 @@ static int64_t relay_room(struct relay *relay, int64_t now)
     if (pool_state(relay->pool) != POOL_STATE_OPEN) {
         bool probe = pool_concurrency(relay->pool, config->delivery.workers, now) > 0 &&
                      now >= relay->candidates_after_ns;
-        return probe && queued == 0 ? config->outbox.batch : 0;
+        return probe && queued == 0 ? RELAY_CANDIDATES : 0;
     }
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
     int64_t target = config->outbox.batch;
@@ -630,7 +630,14 @@ void relay_pump(struct relay *relay)
     relay_drop_late(relay, now);
     relay_start(relay, now);
     relay_settle(relay, now);
-    refill_pump(relay->refill, relay_room(relay, now), now);
+    int64_t room = relay_room(relay, now);
+    if (pool_state(relay->pool) == POOL_STATE_OPEN) {
+        refill_pump(relay->refill, room, now);
+    } else if (room > 0) {
+        // Any, or a block of customers with a trouble of their own at the head of the queue would
+        // be tried for ever before those behind it.
+        refill_pump_some(relay->refill, room, relay_random(), now);
+    }
     relay_set_timer(relay, resting_ns, now);
 }
 

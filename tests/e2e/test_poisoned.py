@@ -117,7 +117,7 @@ def test_a_storm_of_rejections_kills_nineteen_and_touches_no_more(db, sandbox, c
 
 def test_those_behind_a_block_of_refused_customers_are_reached(db, sandbox, config, daemon):
     """They stay at the head of the queue, and in order each of them would be the probe before."""
-    refused = [new_customer() for _ in range(45)]
+    refused = [new_customer() for _ in range(70)]
     sandbox.faults(*(f"customer={c},status=404,shape=3,type=CUSTOMER_NOT_FOUND_ERROR"
                      for c in refused))
     config.change({"delivery": {"workers": 1}})
