@@ -68,23 +68,31 @@ static bool lease_is_takeable(const struct lease *lease, const struct lease_slot
     return !slot->held || now - slot->since_ns >= lease->lease_ns;
 }
 
-// Marks slots that are too many, idle ones first: they can go at once.
-static void lease_mark(struct lease *lease, int surplus, const bool busy[LEASE_SLOTS],
-                       struct lease_change *change)
+// Marks up to `surplus` slots to drain, those that are busy or those that are not. Returns how many
+// are still too many.
+static int lease_mark(struct lease *lease, int surplus, const bool busy[LEASE_SLOTS], bool which,
+                      struct lease_change *change)
 {
-    for (int i = 0; i < LEASE_SLOTS; i++) {
-        surplus -= lease->slots[i].mine && lease->slots[i].draining;
-    }
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = LEASE_SLOTS - 1; i >= 0 && surplus > 0; i--) {
-            struct lease_slot *slot = &lease->slots[i];
-            if (slot->mine && !slot->draining && (pass == 1 || !busy[i])) {
-                slot->draining = true;
-                change->drained[change->drained_count++] = i;
-                surplus--;
-            }
+    for (int i = LEASE_SLOTS - 1; i >= 0 && surplus > 0; i--) {
+        if (lease_is_usable(lease, i) && busy[i] == which) {
+            lease->slots[i].draining = true;
+            change->drained[change->drained_count++] = i;
+            surplus--;
         }
     }
+    return surplus;
+}
+
+// Idle slots first: they can go at once.
+static void lease_mark_surplus(struct lease *lease, int share, const bool busy[LEASE_SLOTS],
+                               struct lease_change *change)
+{
+    int surplus = -share;
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        surplus += lease_is_usable(lease, i);
+    }
+    surplus = lease_mark(lease, surplus, busy, false, change);
+    (void)lease_mark(lease, surplus, busy, true, change);
 }
 
 void lease_plan(struct lease *lease, int share, const bool busy[LEASE_SLOTS], int64_t now,
@@ -93,7 +101,7 @@ void lease_plan(struct lease *lease, int share, const bool busy[LEASE_SLOTS], in
     *wish = (struct lease_wish){.keep_count = 0};
     *change = (struct lease_change){.acquired_count = 0};
     share = lease->leaving ? 0 : share;
-    lease_mark(lease, (int)lease_held(lease) - share, busy, change);
+    lease_mark_surplus(lease, share, busy, change);
     int missing = share - (int)lease_held(lease);
     for (int i = 0; i < LEASE_SLOTS; i++) {
         struct lease_slot *slot = &lease->slots[i];
