@@ -46,7 +46,7 @@ void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *opti
     outbox->delete_done = options->delete_done;
     outbox->fold_with_source = NULL; // made by hello, which knows the type of the key
     outbox->find_source = NULL;
-    outbox->settle = outbox_sql_settle(options->delete_done, options->source_relation != NULL);
+    outbox->settle = outbox_sql_settle(options->delete_done);
 }
 
 void outbox_destroy(struct outbox *outbox)
@@ -412,7 +412,7 @@ static const char *outbox_outcome_name(enum update_outcome outcome)
 // One element for each customer.
 struct outbox_customer_arrays {
     struct pgarray key, slot, epoch, outcome, delay_ms, http_status, error, hash, accepted_id,
-        forget, spelling, sent;
+        forget, spelling, sent, thin;
 };
 
 static void outbox_add_hash(struct pgarray *array, const struct update *update)
@@ -469,6 +469,7 @@ static void outbox_add_customer(struct outbox_customer_arrays *arrays, const str
     pgarray_add_text(&arrays->forget, update->forget_state ? STR("t") : STR("f"));
     pgarray_add_text(&arrays->spelling, str_of(update->customer_id));
     pgarray_add_text(&arrays->sent, update->sent ? STR("t") : STR("f"));
+    pgarray_add_text(&arrays->thin, update->has_source ? STR("t") : STR("f"));
 }
 
 // One element for each row.
@@ -518,7 +519,7 @@ static void outbox_add_params(struct pgjob *job, const struct outbox *outbox,
                                          &c->delay_ms,    &c->http_status, &c->error, &c->hash,
                                          &c->accepted_id, &c->forget};
     struct pgarray *const rows[] = {&r->id, &r->attempts, &r->ord, &r->was_dead};
-    struct pgarray *const late[] = {&c->spelling, &c->sent};
+    struct pgarray *const late[] = {&c->spelling, &c->sent, &c->thin};
     for (size_t i = 0; i < sizeof customers / sizeof customers[0]; i++) {
         pgjob_param(job, pgarray_take(customers[i]));
     }
@@ -535,10 +536,10 @@ static void outbox_add_params(struct pgjob *job, const struct outbox *outbox,
 
 static void outbox_init_arrays(struct outbox_customer_arrays *c, struct outbox_row_arrays *r)
 {
-    struct pgarray *const all[] = {&c->key,         &c->slot,     &c->epoch,    &c->outcome,
-                                   &c->delay_ms,    &c->error,    &c->hash,     &c->http_status,
-                                   &c->accepted_id, &c->forget,   &c->spelling, &c->sent,
-                                   &r->id,          &r->attempts, &r->ord,      &r->was_dead};
+    struct pgarray *const all[] = {
+        &c->key,  &c->slot,        &c->epoch,       &c->outcome, &c->delay_ms, &c->error,
+        &c->hash, &c->http_status, &c->accepted_id, &c->forget,  &c->spelling, &c->sent,
+        &c->thin, &r->id,          &r->attempts,    &r->ord,     &r->was_dead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         pgarray_init(all[i]);
     }

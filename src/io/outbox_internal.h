@@ -51,7 +51,7 @@ struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
 char *outbox_sql_fold_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);
 char *outbox_sql_fold_without(bool thin_rows);
-char *outbox_sql_settle(bool delete_done, bool has_source);
+char *outbox_sql_settle(bool delete_done);
 // The source row of one customer ($1), by itself.
 char *outbox_sql_find_source(const struct mapping *mapping, const char *relation,
                              const char *key_match);

@@ -173,9 +173,10 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
 static const char outbox_settle_head[] =
     "WITH c AS MATERIALIZED ("
     " SELECT * FROM unnest($1::text[], $2::int2[], $3::int8[], $4::text[], $5::int8[], $6::int2[],"
-    "  $7::text[], $8::text[], $9::int8[], $10::bool[], $18::text[], $19::bool[]) WITH ORDINALITY"
+    "  $7::text[], $8::text[], $9::int8[], $10::bool[], $18::text[], $19::bool[], $20::bool[])"
+    "  WITH ORDINALITY"
     "  AS c (key, slot, epoch, outcome, delay_ms, http_status, error, hash, accepted_id, forget,"
-    "   spelling, sent, ord)"
+    "   spelling, sent, thin, ord)"
     "), held AS MATERIALIZED ("
     // Fenced: whoever takes the slot waits for this lock, or has changed the epoch already.
     " SELECT l.slot, l.epoch FROM imprint_sync.lease AS l"
@@ -216,20 +217,22 @@ static const char outbox_settle_head[] =
     " DELETE FROM imprint_sync.customer_state AS t"
     " WHERE t.customer_key IN (SELECT ours.key FROM ours WHERE ours.forget"
     "  UNION ALL SELECT late.key FROM late)"
-    "), again AS (%s) SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = "
-    "c.ord)";
+    "), at AS ("
+    " INSERT INTO imprint_sync.outbox (customer_id)"
+    " SELECT late.spelling FROM late WHERE late.thin ORDER BY late.ord"
+    "), ar AS ("
+    // The source may not have this customer: what came later is due again, so that the fold ends
+    // with the newest. By id, as no index has the done rows of a customer.
+    " UPDATE imprint_sync.outbox AS o SET status = 'pending', attempts = 0,"
+    "  due_at = clock_timestamp(), settled_at = NULL, http_status = NULL, error = NULL"
+    " FROM (SELECT n.id FROM late CROSS JOIN LATERAL ("
+    "   SELECT n.id FROM imprint_sync.outbox AS n"
+    "    WHERE n.id > late.accepted_id AND n.status = 'done'"
+    "     AND lower(n.customer_id COLLATE \"C\") = late.key ORDER BY n.id OFFSET 0) AS n"
+    "  WHERE NOT late.thin) AS n WHERE o.id = n.id AND o.status = 'done'"
+    ") SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)";
 
-static const char outbox_settle_again_thin[] = "INSERT INTO imprint_sync.outbox (customer_id) "
-                                               "SELECT late.spelling FROM late ORDER BY late.ord";
-
-// Without a source: what came later is due again, so that the fold ends with the newest.
-static const char outbox_settle_again_rows[] =
-    "UPDATE imprint_sync.outbox AS o SET status = 'pending', attempts = 0,"
-    " due_at = clock_timestamp(), settled_at = NULL, http_status = NULL, error = NULL"
-    " FROM late WHERE o.id > late.accepted_id AND o.status = 'done'"
-    "  AND lower(o.customer_id COLLATE \"C\") = late.key";
-
-char *outbox_sql_settle(bool delete_done, bool has_source)
+char *outbox_sql_settle(bool delete_done)
 {
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
@@ -240,7 +243,6 @@ char *outbox_sql_settle(bool delete_done, bool has_source)
                       " WHERE r.outcome = 'done' AND o.id = r.id"
                       "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
                       "  AND (r.was_dead OR o.attempts = r.attempts))"
-                    : "",
-        has_source ? outbox_settle_again_thin : outbox_settle_again_rows));
+                    : ""));
     return buf_take(&out);
 }

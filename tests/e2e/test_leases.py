@@ -157,8 +157,15 @@ def is_shared_again(db):
     return sorted(holders(db).values()) == [32, 32]
 
 
-@pytest.mark.parametrize("source", (True, False))
-def test_a_late_answer_sends_the_newest_state_once_more(db, sandbox, tmp_path, source):
+@pytest.mark.parametrize("rows, source", (("thin", True), ("own", True), ("own", False)))
+def test_a_late_answer_sends_the_newest_state_once_more(db, sandbox, tmp_path, rows, source):
+    """Also of a customer whose rows the application writes, and whom the source does not know."""
+    def change(address):
+        if rows == "thin":
+            db.execute("UPDATE crm.customers SET email = %s", address)
+        else:
+            db.add(mine, {"email": address})
+
     # The answer is there, but the instance sleeps and its lease goes meanwhile.
     with instances(db, sandbox, tmp_path, 2, SHORT, start=False) as (first, second):
         for daemon in first, second:
@@ -166,24 +173,25 @@ def test_a_late_answer_sends_the_newest_state_once_more(db, sandbox, tmp_path, s
             daemon.start()
         wait_shares(db, 32, 32)
         mine = first_customer_of(db, identity(first))
-        if source:
+        if rows == "thin":
             db.execute("INSERT INTO crm.customers (id, imprint_customer_id, email, currency)"
                        " VALUES (1, %s, 'crm@example.com', 'USD')", mine)
             db.wait_drained()
         sandbox.faults(f"customer={mine},delay=400,count=1")
-        db.add(mine, {"email": "old@example.com"})
+        change("old@example.com")
         wait_until(lambda: sandbox.control("GET", "stats")["in_progress"], "it is under way")
         first.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: holders(db).get(identity(second)) == 64, "the other takes over")
-        db.add(mine, {"email": "new@example.com"})
+        change("new@example.com")
         db.wait_drained()
         sent = len(sandbox.journal(mine))
         first.process.send_signal(signal.SIGCONT)
         first.wait_event("update.late")
         wait_until(lambda: len(sandbox.journal(mine)) > sent, "it is sent once more")
         db.wait_drained()
-    newest = "crm@example.com" if source else "new@example.com"
-    assert sandbox.journal(mine)[-1]["body"]["email"] == newest
+    assert sandbox.journal(mine)[-1]["body"]["email"] == "new@example.com"
+    checker.check_settled(db)
+    assert not [row for row in db.rows() if row["status"] == "dead"]
     checker.check_no_overlap(sandbox.journal())
 
 
