@@ -410,9 +410,15 @@ static void relay_give_up_candidates(struct relay *relay, int64_t now)
     }
 }
 
+static int64_t relay_token_wait_ns(struct relay *relay, int64_t now)
+{
+    gate_set_unsent(relay->gate, (int64_t)sender_unsent(relay->parts.sender), now);
+    return gate_wait_ns(relay->gate, now);
+}
+
 static void relay_start(struct relay *relay, int64_t now)
 {
-    while (relay_may_begin(relay, now) && gate_wait_ns(relay->gate, now) == 0) {
+    while (relay_may_begin(relay, now) && relay_token_wait_ns(relay, now) == 0) {
         struct update *update = relay_choose(relay, now);
         if (update == NULL) {
             relay_give_up_candidates(relay, now);
@@ -590,7 +596,7 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
     int64_t at_ns = relay_earlier(resting_ns, pool_next_ns(relay->pool, now));
     if (updates_first(relay->updates, UPDATE_STATE_QUEUED) != NULL && relay_may_begin(relay, now)) {
         // With a token there it was the lease or the pool that let none of them go.
-        int64_t wait_ns = gate_wait_ns(relay->gate, now);
+        int64_t wait_ns = relay_token_wait_ns(relay, now);
         wait_ns = wait_ns == 0 ? RELAY_LOOK_NS : wait_ns;
         at_ns = relay_earlier(at_ns, wait_ns == INT64_MAX ? INT64_MAX : now + wait_ns);
     }

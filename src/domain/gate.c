@@ -25,6 +25,7 @@ struct gate {
     struct gate_rate rate;
     int64_t burst;
     int64_t own_slots;
+    int64_t unsent;
     int64_t scale;   // thousandths
     int64_t step_at; // when the scale next goes up; only while it is below full
     int64_t last;    // up to when credit was counted
@@ -70,10 +71,13 @@ static wide refill_per_ns(const struct gate *gate)
     return (wide)gate->rate.count * (wide)gate->own_slots * (wide)gate->scale; // < 2^79
 }
 
+// What fits beside the tokens of those that have not left.
 static wide capacity(const struct gate *gate)
 {
     wide part = (wide)gate->burst * (wide)gate->own_slots;
-    return wide_mul(part, (wide)gate->rate.per_ns * GATE_SCALE_FULL);
+    wide whole = wide_mul(part, (wide)gate->rate.per_ns * GATE_SCALE_FULL);
+    wide unsent = wide_mul((wide)gate->unsent, token_cost(gate));
+    return whole > unsent ? whole - unsent : 0;
 }
 
 static void clamp(struct gate *gate)
@@ -150,6 +154,13 @@ void gate_scale(struct gate *gate, int64_t now)
     int64_t half = gate->scale / 2;
     gate->scale = half < GATE_SCALE_FLOOR ? GATE_SCALE_FLOOR : half;
     gate->step_at = saturating_add(gate->last, gate_step_ns);
+}
+
+void gate_set_unsent(struct gate *gate, int64_t unsent, int64_t now)
+{
+    advance(gate, now);
+    gate->unsent = unsent < 0 ? 0 : unsent;
+    clamp(gate);
 }
 
 bool gate_take(struct gate *gate, int64_t now)

@@ -7,6 +7,10 @@
 // the tokens of all instances together never grow but by `rate`, with no message between them.
 // Example: 50/s, burst 10, 32 slots: 25 tokens a second, never more than 5 of them.
 //
+// A token is taken before its request leaves, which may wait for its connection. Until then the
+// bucket counts it as still there (gate_set_unsent): else many that waited together would leave
+// together, and a whole burst behind them.
+//
 // After a throttle gate_scale halves the rate; it comes back by a tenth of the configured rate
 // every 10 seconds. Time is a parameter; going backwards it is taken to stand still.
 #ifndef DOMAIN_GATE_H
@@ -38,6 +42,9 @@ void gate_set_rate(struct gate *gate, struct gate_rate rate, int64_t burst, int6
 // The API throttled: half of the present rate, but never less than 1/50 of the configured one.
 void gate_scale(struct gate *gate, int64_t now);
 
+// How many requests, whose tokens were taken, have not left yet. Tell it before each gate_take.
+void gate_set_unsent(struct gate *gate, int64_t unsent, int64_t now);
+
 // True: a token was there and is taken.
 bool gate_take(struct gate *gate, int64_t now);
 
@@ -45,7 +52,7 @@ bool gate_take(struct gate *gate, int64_t now);
 int64_t gate_tokens(struct gate *gate, int64_t now);
 
 // How long until gate_take succeeds, rounded up; 0 when it would now, INT64_MAX when never (no
-// slots, or too few for one whole token).
+// slots, too few for one whole token, or as many unsent as the burst allows).
 int64_t gate_wait_ns(struct gate *gate, int64_t now);
 
 // What this instance may send a second at present, for status and stats.

@@ -591,6 +591,17 @@ size_t sender_in_flight(const struct sender *sender)
     return count;
 }
 
+size_t sender_unsent(const struct sender *sender)
+{
+    size_t count = 0;
+    for (const struct sender *at = sender; at != NULL; at = at->older) {
+        for (size_t i = 0; i < at->worker_count; i++) {
+            count += at->workers[i].busy && at->workers[i].requests == 0;
+        }
+    }
+    return count;
+}
+
 void sender_submit(struct sender *sender, struct str customer_id, struct str body,
                    int64_t not_after_ns, sender_done_fn done, void *ctx)
 {

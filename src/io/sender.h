@@ -58,6 +58,9 @@ void sender_set_key(struct sender *sender, const char *key);
 size_t sender_free_workers(const struct sender *sender);
 size_t sender_in_flight(const struct sender *sender); // those from before a sender_renew as well
 
+// Those of them whose request has not left yet: they wait for their connection.
+size_t sender_unsent(const struct sender *sender);
+
 // Starts one POST; there must be a free worker. `customer_id` is safe in a path (the caller has
 // checked it); `body` is borrowed until the done call. No byte leaves after `not_after_ns` (the
 // lease's deadline, CLOCK_BOOTTIME).

@@ -337,6 +337,29 @@ START_TEST(three_full_instances_have_one_burst_together)
 }
 END_TEST
 
+// Those that wait for a connection may leave all at once: with what is in the bucket then they are
+// no more than the burst.
+START_TEST(unsent_requests_keep_their_place_in_the_burst)
+{
+    struct gate *gate = must_gate(50, SEC, 10, 64);
+    for (int64_t unsent = 0; unsent < 10; unsent++) {
+        gate_set_unsent(gate, unsent, SEC);
+        ck_assert(gate_take(gate, SEC));
+    }
+    gate_set_unsent(gate, 10, 9 * SEC);
+    ck_assert(!gate_take(gate, 9 * SEC));
+    ck_assert_int_eq(gate_wait_ns(gate, 9 * SEC), INT64_MAX);
+    gate_set_unsent(gate, 7, 10 * SEC); // three have left; their tokens come back by the rate only
+    ck_assert(!gate_take(gate, 10 * SEC));
+    ck_assert_int_eq(take_all(gate, 20 * SEC), 3);
+    gate_set_unsent(gate, 100, 30 * SEC); // more than the burst: after a reload, say
+    ck_assert_int_eq(take_all(gate, 40 * SEC), 0);
+    gate_set_unsent(gate, 0, 40 * SEC);
+    ck_assert_int_eq(take_all(gate, 50 * SEC), 10);
+    gate_destroy(gate);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("gate");
@@ -354,6 +377,7 @@ int main(void)
     tcase_add_test(tests, recovery_is_counted_also_when_nobody_looks);
     tcase_add_test(tests, no_window_over_all_gates_passes_the_rate);
     tcase_add_test(tests, three_full_instances_have_one_burst_together);
+    tcase_add_test(tests, unsent_requests_keep_their_place_in_the_burst);
     tcase_set_timeout(tests, 60);
     Suite *suite = suite_create("gate");
     suite_add_tcase(suite, tests);
