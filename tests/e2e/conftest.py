@@ -10,7 +10,7 @@ import pytest
 
 import harness
 
-sys.path.insert(0, str(harness.TOP / "tests/demo.d"))
+sys.path[:0] = [str(harness.TOP / "tests" / folder) for folder in ("demo.d", "chaos.d")]
 sys.dont_write_bytecode = True
 
 PR_SET_PDEATHSIG = 1

@@ -109,11 +109,15 @@ class Cluster:
         self.count = 0
 
     def start(self):
+        self.launch()
+        wait_until(self.answers, "PostgreSQL starts")
+
+    def launch(self):
+        """Does not wait until it answers."""
         with open(self.log_file, "ab") as log:
             self.process = spawn(
                 [str(TOP / "tests/lib/postgres"), str(self.folder), str(self.port), *self.settings],
                 "INT", stdout=log, stderr=log)
-        wait_until(self.answers, "PostgreSQL starts")
 
     def answers(self):
         if self.process.poll() is not None:
