@@ -3,8 +3,11 @@
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL ROLE imprint_sync_owner;
 
--- At most so many slots: 64, or fewer from an instance that does not reach the API.
-ALTER TABLE imprint_sync.instance ADD COLUMN wants smallint NOT NULL DEFAULT 64;
+ALTER TABLE imprint_sync.instance
+    -- At most so many slots: 64, or fewer from an instance that does not reach the API.
+    ADD COLUMN wants    smallint NOT NULL DEFAULT 64,
+    -- How long its leases last: others wait so long before they take one, if not longer.
+    ADD COLUMN lease_ms bigint   NOT NULL DEFAULT 0;
 
 -- 1. The way to the API, as all instances share it -------------------------------------------
 
@@ -83,7 +86,7 @@ CREATE FUNCTION imprint_sync.heartbeat(
     p_give smallint[], p_give_epochs bigint[],
     p_wants int DEFAULT 64, p_gone text[] DEFAULT '{}', p_gone_beats bigint[] DEFAULT '{}',
     p_throttle_ms bigint DEFAULT 0, p_trust boolean DEFAULT false,
-    p_system_id text DEFAULT NULL, p_timeline text DEFAULT NULL
+    p_system_id text DEFAULT NULL, p_timeline text DEFAULT NULL, p_lease_ms bigint DEFAULT 0
 ) RETURNS TABLE (slot smallint, holder text, epoch bigint, renewals bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -92,12 +95,13 @@ DECLARE
     want   record;
     moved  boolean := false;    -- something that another instance waits for
 BEGIN
-    INSERT INTO imprint_sync.instance AS i (id, beats, host, pid, kind, version, pool_open, wants)
-    VALUES (p_instance, 1, p_host, p_pid, p_kind, p_version, p_pool_open, p_wants)
+    INSERT INTO imprint_sync.instance AS i (id, beats, host, pid, kind, version, pool_open, wants,
+                                            lease_ms)
+    VALUES (p_instance, 1, p_host, p_pid, p_kind, p_version, p_pool_open, p_wants, p_lease_ms)
     ON CONFLICT (id) DO UPDATE
        SET beats = i.beats + 1, seen_at = clock_timestamp(), host = excluded.host,
            pid = excluded.pid, kind = excluded.kind, version = excluded.version,
-           pool_open = excluded.pool_open, wants = excluded.wants
+           pool_open = excluded.pool_open, wants = excluded.wants, lease_ms = excluded.lease_ms
     RETURNING i.beats = 1 INTO moved;
 
     FOR want IN
@@ -177,5 +181,5 @@ GRANT EXECUTE ON FUNCTION
     imprint_sync.resume(),
     imprint_sync.heartbeat(text, text, int, text, text, boolean, smallint[], bigint[],
                            smallint[], bigint[], bigint[], smallint[], bigint[], int,
-                           text[], bigint[], bigint, boolean, text, text)
+                           text[], bigint[], bigint, boolean, text, text, bigint)
    TO imprint_sync_daemon;

@@ -166,8 +166,9 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
     }
     // A pause that is on already must be known before the first slot is ours.
     relay_on_pool(lessor->parts.relay, beaten->paused_ns, beaten->throttled_ns);
-    lease_on_server(lease, beaten->strange_server, now);
     peers_see(&lessor->peers, beaten->peers, beaten->peer_count, now);
+    lease_on_peers(lease, peers_longest_lease_ns(&lessor->peers));
+    lease_on_server(lease, beaten->strange_server, now);
     struct lease_change change;
     lease_apply(lease, &lessor->wish, beaten->leases, beaten->lease_count,
                 str_of(lessor->parts.instance), lessor->asked_ns, now, &change);

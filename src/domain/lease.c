@@ -2,7 +2,8 @@
 
 void lease_init(struct lease *lease, int64_t lease_ns)
 {
-    *lease = (struct lease){.lease_ns = lease_ns, .takes_from_ns = INT64_MAX};
+    *lease =
+        (struct lease){.lease_ns = lease_ns, .longest_ns = lease_ns, .takes_from_ns = INT64_MAX};
     for (int i = 0; i < LEASE_SLOTS; i++) {
         // Unknown until the first answer: held by somebody, seen for no time at all.
         lease->slots[i] = (struct lease_slot){.held = true, .since_ns = INT64_MAX};
@@ -12,6 +13,11 @@ void lease_init(struct lease *lease, int64_t lease_ns)
 void lease_drain(struct lease *lease)
 {
     lease->leaving = true;
+}
+
+void lease_on_peers(struct lease *lease, int64_t longest_ns)
+{
+    lease->longest_ns = longest_ns > lease->lease_ns ? longest_ns : lease->lease_ns;
 }
 
 // ---- the server ----------------------------------------------------------------------------
@@ -35,7 +41,7 @@ void lease_on_server(struct lease *lease, bool strange, int64_t now)
 {
     if (strange && !lease->strange) {
         lease_look_anew(lease, now);
-        lease->takes_from_ns = now + lease->lease_ns;
+        lease->takes_from_ns = now + lease->longest_ns;
     } else if (!strange) {
         lease->takes_from_ns = INT64_MIN;
     }
@@ -65,7 +71,7 @@ static bool lease_is_takeable(const struct lease *lease, const struct lease_slot
     if (slot->mine || slot->since_ns > now || now < lease->takes_from_ns) {
         return false;
     }
-    return !slot->held || now - slot->since_ns >= lease->lease_ns;
+    return !slot->held || now - slot->since_ns >= lease->longest_ns;
 }
 
 // Marks up to `surplus` slots to drain, those that are busy or those that are not. Returns how many
@@ -212,8 +218,8 @@ int64_t lease_next_ns(const struct lease *lease)
     for (int i = 0; i < LEASE_SLOTS; i++) {
         const struct lease_slot *slot = &lease->slots[i];
         if (!slot->mine && slot->held && slot->since_ns != INT64_MAX &&
-            slot->since_ns + lease->lease_ns < next_ns) {
-            next_ns = slot->since_ns + lease->lease_ns;
+            slot->since_ns + lease->longest_ns < next_ns) {
+            next_ns = slot->since_ns + lease->longest_ns;
         }
     }
     return next_ns;

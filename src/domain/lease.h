@@ -42,7 +42,8 @@ struct lease_slot {
 
 struct lease {
     int64_t lease_ns;
-    int64_t answered_ns;   // when the last heartbeat that was answered was asked
+    int64_t longest_ns;  // of all instances': how long another's slot is watched before it is taken
+    int64_t answered_ns; // when the last heartbeat that was answered was asked
     int64_t takes_from_ns; // nothing is taken before; INT64_MAX: until the server is known
     bool strange;          // the server has not been watched for a full lease
     bool leaving;
@@ -83,6 +84,9 @@ void lease_init(struct lease *lease, int64_t lease_ns);
 
 // All slots are to be given back: the instance stops.
 void lease_drain(struct lease *lease);
+
+// The longest lease of any instance that is known, if it is longer than ours.
+void lease_on_peers(struct lease *lease, int64_t longest_ns);
 
 // A new connection: nothing is taken before lease_on_server. `strange` then says whether the server
 // and the line of its history are others than those last watched for a full lease; it may be told

@@ -23,7 +23,10 @@ void peers_see(struct peers *peers, const struct peer_row *rows, size_t count, i
     struct peers seen = {.lease_ns = peers->lease_ns};
     for (size_t i = 0; i < count && seen.count < PEERS_MAX; i++) {
         struct peer *peer = &seen.list[seen.count++];
-        *peer = (struct peer){.beats = rows[i].beats, .since_ns = now, .wants = rows[i].wants};
+        *peer = (struct peer){.beats = rows[i].beats,
+                              .since_ns = now,
+                              .wants = rows[i].wants,
+                              .lease_ns = rows[i].lease_ns};
         snprintf(peer->id, sizeof peer->id, "%.*s", STR_ARG(rows[i].id));
         const struct peer *before = peers_find(peers, str_of(peer->id));
         if (before != NULL && before->beats == peer->beats) {
@@ -36,7 +39,17 @@ void peers_see(struct peers *peers, const struct peer_row *rows, size_t count, i
 static bool peers_is_gone(const struct peers *peers, const struct peer *peer, struct str self,
                           int64_t now)
 {
-    return !str_equal(str_of(peer->id), self) && now - peer->since_ns >= peers->lease_ns;
+    int64_t lease_ns = peer->lease_ns > peers->lease_ns ? peer->lease_ns : peers->lease_ns;
+    return !str_equal(str_of(peer->id), self) && now - peer->since_ns >= lease_ns;
+}
+
+int64_t peers_longest_lease_ns(const struct peers *peers)
+{
+    int64_t longest_ns = peers->lease_ns;
+    for (size_t i = 0; i < peers->count; i++) {
+        longest_ns = peers->list[i].lease_ns > longest_ns ? peers->list[i].lease_ns : longest_ns;
+    }
+    return longest_ns;
 }
 
 size_t peers_gone(const struct peers *peers, struct str self, int64_t now,

@@ -23,6 +23,7 @@ struct peer_row {
     struct str id;
     int64_t beats;
     int wants; // at most so many slots
+    int64_t lease_ns;
 };
 
 struct peer {
@@ -30,10 +31,11 @@ struct peer {
     int64_t beats;
     int64_t since_ns; // unchanged since
     int wants;
+    int64_t lease_ns;
 };
 
 struct peers {
-    int64_t lease_ns;
+    int64_t lease_ns; // our own
     size_t count;
     struct peer list[PEERS_MAX];
 };
@@ -43,13 +45,17 @@ void peers_init(struct peers *peers, int64_t lease_ns);
 // The answer to a heartbeat.
 void peers_see(struct peers *peers, const struct peer_row *rows, size_t count, int64_t now);
 
+// The longest lease of any: nobody's may be taken sooner, as configurations may differ.
+int64_t peers_longest_lease_ns(const struct peers *peers);
+
 // How many slots the instance `self`, which wants `wants`, is due among those that live. Equal
 // shares, the first ones of the list one more where they do not come out even. Fewer than
 // `min_slots` are no use to anybody: the last ones of the list then stand by, with 0. An instance
 // that wants no more than `min_slots` gets so many. If nobody wants all, all are taken to.
 int peers_share(const struct peers *peers, struct str self, int wants, int min_slots, int64_t now);
 
-// The others that have not been seen to live for a whole lease, to be struck off the list.
+// The others that have not been seen to live for a whole lease, the longer of theirs and ours, to
+// be struck off the list.
 // Borrowed, until the next peers_see. Returns how many.
 size_t peers_gone(const struct peers *peers, struct str self, int64_t now,
                   const struct peer *gone[PEERS_MAX]);

@@ -123,6 +123,7 @@ struct pool {
 
     struct closing closing;
     struct keys failing; // customers that failed in a row
+    int64_t failing_since_ns;
     struct keys tried;   // customers that failed since it closed
     struct keys suspect; // that had failed when it opened, and were not accepted since
     struct keys own;     // customers whose trouble was found to be their own
@@ -405,10 +406,10 @@ static bool is_too_much(struct pool *pool, const struct verdict *verdict, struct
                         int64_t now)
 {
     if (verdict->cause == VERDICT_CAUSE_FAILURE) {
+        pool->failing_since_ns = pool->failing.count == 0 ? now : pool->failing_since_ns;
         keys_add(&pool->failing, key);
         return pool->failing.count >= pool->breaker_customers || verdict->pause_ns > 0;
     }
-    keys_clear(&pool->failing); // an answer below 500: the API is there
     if (verdict->cause == VERDICT_CAUSE_REJECTED) {
         return is_storm(pool, verdict, key, now);
     }
@@ -580,8 +581,15 @@ static void note_success(struct pool *pool, struct str key)
     pool->proven = true;
     keys_remove(&pool->own, key);
     keys_remove(&pool->suspect, key);
-    keys_clear(&pool->failing);
     storms_clear(pool);
+}
+
+// An answer below 500: the API is there. Or was, if the request is older than the first failure.
+static bool ends_failures(const struct pool *pool, const struct verdict *verdict,
+                          int64_t started_ns)
+{
+    return verdict->cause != VERDICT_CAUSE_FAILURE &&
+           verdict->cause != VERDICT_CAUSE_REFUSED_HERE && started_ns >= pool->failing_since_ns;
 }
 
 static void note_answer(struct pool *pool, struct pool_decision *decision,
@@ -610,6 +618,9 @@ struct pool_decision pool_note(struct pool *pool, const struct verdict *verdict,
         .charge = POOL_ACTION_UNTOUCHED,
     };
     pool->counts.causes[verdict->cause]++;
+    if (ends_failures(pool, verdict, started_ns)) {
+        keys_clear(&pool->failing);
+    }
     bool probe = is_probe(pool, customer_key, started_ns);
     if (probe) {
         pool->probing = false;

@@ -13,15 +13,16 @@ enum { BEAT_LEASES, BEAT_LAST_ID, BEAT_PEERS, BEAT_POOL };
 
 static const char outbox_beat_leases[] =
     "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
-    "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
+    "$20)";
 
 // Behind the taking: rows up to here may have been sent by the owner before.
 static const char outbox_beat_last_id[] = "SELECT last_value FROM imprint_sync.outbox_id_seq";
 
 // An order that is the same for all.
-static const char outbox_beat_peers[] =
-    "SELECT i.id, i.beats, i.wants FROM imprint_sync.instance AS i ORDER BY i.started_at, i.id"
-    " LIMIT 128";
+static const char outbox_beat_peers[] = "SELECT i.id, i.beats, i.wants, i.lease_ms FROM "
+                                        "imprint_sync.instance AS i ORDER BY i.started_at, i.id"
+                                        " LIMIT 128";
 
 // Times as what is left of them, on the database's clock alone. An identity that is not told
 // differs from none.
@@ -54,7 +55,8 @@ static void outbox_read_peers(const struct pgrows *rows, struct peer_row list[PE
     for (size_t i = 0; i < beaten->peer_count; i++) {
         list[i] = (struct peer_row){.id = str_of(pgrows_text(rows, i, 0)),
                                     .beats = pgrows_int64(rows, i, 1),
-                                    .wants = (int)pgrows_int64(rows, i, 2)};
+                                    .wants = (int)pgrows_int64(rows, i, 2),
+                                    .lease_ns = pgrows_int64(rows, i, 3) * CLOCK_NS_PER_MS};
     }
 }
 
@@ -150,6 +152,7 @@ void outbox_heartbeat(struct outbox *outbox, const struct outbox_beat *beat, out
     pgjob_param_text(job, beat->trust_server ? "true" : "false");
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
+    pgjob_param_int64(job, beat->lease->lease_ns / CLOCK_NS_PER_MS);
     pgjob_statement(job, outbox_beat_last_id);
     pgjob_statement(job, outbox_beat_peers);
     pgjob_statement(job, outbox_beat_pool);

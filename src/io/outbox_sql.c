@@ -222,14 +222,18 @@ static const char outbox_settle_head[] =
     " SELECT late.spelling FROM late WHERE late.thin ORDER BY late.ord"
     "), ar AS ("
     // The source may not have this customer: what came later is due again, so that the fold ends
-    // with the newest. By id, as no index has the done rows of a customer.
-    " UPDATE imprint_sync.outbox AS o SET status = 'pending', attempts = 0,"
-    "  due_at = clock_timestamp(), settled_at = NULL, http_status = NULL, error = NULL"
+    // with the newest. By id, as no index has the done rows of a customer. What is pending behind
+    // them may be in another's memory, to be sent alone: with other attempts it is not settled by
+    // that, but sent once more, with them. It costs no attempt: an update's are its rows' fewest.
+    " UPDATE imprint_sync.outbox AS o SET status = 'pending',"
+    "  attempts = CASE o.status WHEN 'pending' THEN o.attempts + 1 ELSE 0 END,"
+    "  due_at = CASE o.status WHEN 'pending' THEN o.due_at ELSE clock_timestamp() END,"
+    "  settled_at = NULL, http_status = NULL, error = NULL"
     " FROM (SELECT n.id FROM late CROSS JOIN LATERAL ("
-    "   SELECT n.id FROM imprint_sync.outbox AS n"
-    "    WHERE n.id > late.accepted_id AND n.status = 'done'"
+    "   SELECT n.id, bool_or(n.status = 'done') OVER () AS again FROM imprint_sync.outbox AS n"
+    "    WHERE n.id > late.accepted_id AND n.status <> 'dead'"
     "     AND lower(n.customer_id COLLATE \"C\") = late.key ORDER BY n.id OFFSET 0) AS n"
-    "  WHERE NOT late.thin) AS n WHERE o.id = n.id AND o.status = 'done'"
+    "  WHERE NOT late.thin AND n.again) AS n WHERE o.id = n.id AND o.status <> 'dead'"
     ") SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)";
 
 char *outbox_sql_settle(bool delete_done)

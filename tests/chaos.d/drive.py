@@ -348,16 +348,15 @@ class Run:
     def charged_by(self, event, begin, end):
         """How many customers may get an attempt through this trouble, by the rules of the pool:
         each daemon that meets it needs failures of five customers in a row to see that the API is
-        down, between which late answers to what was under way may come; one whose first probe
-        passes charges the row that closed it; and of a daemon that stood still all requests under
-        way may have timed out."""
+        down; one whose first probe passes charges the row that closed it; and of a daemon that
+        stood still all requests under way may have timed out."""
         if event.kind == "pause":
             return WORKERS
         if event.kind != "api":
             return 0
         met = sum(start <= end and (stop is None or stop >= begin)
                   for instance in self.instances for start, stop in instance.runs)
-        return met * (5 + WORKERS if event.how in ("restart", "503") else 1)
+        return met * (5 if event.how in ("restart", "503") else 1)
 
     def read_rows(self):
         """In order of id."""

@@ -195,6 +195,43 @@ def test_a_late_answer_sends_the_newest_state_once_more(db, sandbox, tmp_path, r
     checker.check_no_overlap(sandbox.journal())
 
 
+def test_what_is_due_again_is_not_sent_after_what_is_newer(db, sandbox, tmp_path):
+    """The late answer makes a done row due again while a newer one, alone, is under way."""
+    with instances(db, sandbox, tmp_path, 2, SHORT, start=False) as (first, second):
+        for daemon in first, second:
+            daemon.config.change({"source": None})
+            daemon.start()
+        wait_shares(db, 32, 32)
+        mine = first_customer_of(db, identity(first))
+        sandbox.faults(f"customer={mine},delay=400,count=1")
+        db.add(mine, {"email": "old@example.com"})
+        wait_until(lambda: sandbox.control("GET", "stats")["in_progress"], "it is under way")
+        first.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: holders(db).get(identity(second)) == 64, "the other takes over")
+        db.add(mine, {"email": "newer@example.com"})
+        db.wait_drained()
+        sandbox.faults(f"customer={mine},delay=450,count=1")
+        db.add(mine, {"email": "newest@example.com"})
+        wait_until(lambda: sandbox.control("GET", "stats")["in_progress"], "the newest is under way")
+        first.process.send_signal(signal.SIGCONT)
+        first.wait_event("update.late")
+        db.wait_drained()
+    assert sandbox.state(mine)["email"] == "newest@example.com"
+    assert sandbox.journal(mine)[-1]["body"] == {"email": "newest@example.com"}
+
+
+def test_leases_of_different_length_are_all_waited_for(db, sandbox, tmp_path):
+    with instances(db, sandbox, tmp_path, 2, SHORT, start=False) as (slow, quick):
+        slow.config.change({"outbox": {"lease": "30s"}})  # a heartbeat every 6 s
+        slow.start()
+        quick.start()
+        wait_shares(db, 32, 32)
+        keep_writing(db, 5, [new_customer() for _ in range(50)])
+        db.wait_drained()
+        assert not slow.events("lease.lost")
+    checker.check_all(db, sandbox)
+
+
 def first_customer_of(db, instance):
     """A customer in one of the slots that this instance holds."""
     while True:

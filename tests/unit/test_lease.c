@@ -229,6 +229,24 @@ START_TEST(anothers_slot_is_taken_only_after_a_full_lease_unchanged)
 }
 END_TEST
 
+START_TEST(the_longest_lease_of_all_is_waited_for)
+{
+    struct lease lease;
+    start(&lease);
+    beat(&lease, 0, row_of(0, "other", 4, 9));
+    lease_on_peers(&lease, 2 * LEASE);
+    ck_assert_uint_eq(plan(&lease, 2 * LEASE - 1).take_count, 0);
+    ck_assert_int_eq(lease_next_ns(&lease), 2 * LEASE);
+    ck_assert_uint_eq(plan(&lease, 2 * LEASE).take_count, 1);
+    lease_on_connection(&lease);
+    lease_on_server(&lease, true, 10 * SEC);
+    ck_assert_uint_eq(plan(&lease, 10 * SEC + 2 * LEASE - 1).take_count, 0);
+    lease_on_peers(&lease, SEC); // never shorter than ours
+    lease_on_server(&lease, false, 20 * SEC);
+    ck_assert_uint_eq(plan(&lease, 10 * SEC + LEASE - 1).take_count, 0);
+}
+END_TEST
+
 START_TEST(every_change_seen_begins_the_wait_anew)
 {
     const struct lease_row changed[] = {
@@ -750,6 +768,7 @@ int main(void)
     tcase_add_test(tests, a_look_counts_from_when_it_was_asked);
     tcase_add_test(tests, a_taking_that_did_not_happen_is_no_lease);
     tcase_add_test(tests, anothers_slot_is_taken_only_after_a_full_lease_unchanged);
+    tcase_add_test(tests, the_longest_lease_of_all_is_waited_for);
     tcase_add_test(tests, every_change_seen_begins_the_wait_anew);
     tcase_add_test(tests, a_slot_given_back_is_free_at_once_and_held_again_is_not);
     tcase_add_test(tests, what_another_holds_in_the_answer_is_lost);

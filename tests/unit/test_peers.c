@@ -90,6 +90,19 @@ START_TEST(one_that_is_silent_for_a_lease_is_gone)
 }
 END_TEST
 
+START_TEST(one_with_a_longer_lease_is_waited_for_longer)
+{
+    struct peer_row rows[] = {row_of("a", 1, PEERS_ALL), row_of("b", 1, PEERS_ALL)};
+    rows[1].lease_ns = 2 * LEASE;
+    peers_see(&peers, rows, 2, 0);
+    ck_assert_int_eq(share("a", 2 * LEASE - 1), 32);
+    ck_assert_int_eq(share("a", 2 * LEASE), 64);
+    ck_assert_int_eq(peers_longest_lease_ns(&peers), 2 * LEASE);
+    see(2, 0);
+    ck_assert_int_eq(peers_longest_lease_ns(&peers), LEASE);
+}
+END_TEST
+
 START_TEST(it_is_never_gone_itself)
 {
     see(2, 0);
@@ -147,6 +160,7 @@ int main(void)
     tcase_add_test(tests, shares_are_equal_and_add_up);
     tcase_add_test(tests, nobody_gets_fewer_than_the_minimum_and_the_last_stand_by);
     tcase_add_test(tests, one_that_is_silent_for_a_lease_is_gone);
+    tcase_add_test(tests, one_with_a_longer_lease_is_waited_for_longer);
     tcase_add_test(tests, it_is_never_gone_itself);
     tcase_add_test(tests, one_that_wants_none_leaves_its_share_to_the_others);
     tcase_add_test(tests, one_that_wants_to_probe_gets_the_minimum);

@@ -256,6 +256,21 @@ START_TEST(breaker_opens_after_five_customers_in_a_row)
 }
 END_TEST
 
+START_TEST(answers_to_what_is_older_than_the_failures_do_not_end_them)
+{
+    char name[32];
+    int64_t before = now;
+    pool_started(pool, key("slow"), before);
+    now += SEC;
+    for (int i = 0; i < 4; i++) {
+        (void)send_update(numbered(name, sizeof name, i), failed());
+    }
+    (void)note_late("slow", accepted(), before);
+    (void)send_update("e", failed());
+    check_state(POOL_STATE_DOWN);
+}
+END_TEST
+
 START_TEST(one_customers_failures_never_open_the_breaker)
 {
     for (int i = 0; i < 1000; i++) {
@@ -1243,6 +1258,7 @@ int main(void)
     tcase_add_test(tests, begins_open_without_a_slow_start);
     tcase_add_test(tests, out_of_quiet_few_go_before_one_was_accepted);
     tcase_add_test(tests, breaker_opens_after_five_customers_in_a_row);
+    tcase_add_test(tests, answers_to_what_is_older_than_the_failures_do_not_end_them);
     tcase_add_test(tests, one_customers_failures_never_open_the_breaker);
     tcase_add_test(tests, an_answer_below_500_between_failures_keeps_the_breaker_shut);
     tcase_add_test(tests, another_id_is_no_failure_of_the_api);
