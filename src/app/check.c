@@ -3,6 +3,7 @@
 
 #include "app/options.h"
 #include "base/buf.h"
+#include "io/pghosts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,21 @@ static void check_online(struct check *check, bool try_key)
     check_api(check, try_key);
 }
 
+// What of the connection strings needs no server; false when there is no sense in asking it.
+static bool check_dsns(struct check *check)
+{
+    const struct config_database *database = &check->config->database;
+    struct err err = {.kind = ERR_KIND_NONE};
+    bool ok = pghosts_check(database->dsn, &err);
+    if (!ok) {
+        report_fail(&check->report, ERR_KIND_CONFIG, "database.dsn", NULL, "%s", err.text);
+    }
+    if (database->listen_dsn != NULL && !pghosts_check(database->listen_dsn, &err)) {
+        report_fail(&check->report, ERR_KIND_CONFIG, "database.listen_dsn", NULL, "%s", err.text);
+    }
+    return ok;
+}
+
 int check_run(const struct options *options)
 {
     if (options->print_defaults) {
@@ -81,7 +97,7 @@ int check_run(const struct options *options)
     struct check check = {.config = config};
     report_begin(&check.report, options->json);
     report_ok(&check.report, "configuration", "%s", options->config_path);
-    if (!options->offline) {
+    if (check_dsns(&check) && !options->offline) {
         check_online(&check, options->api);
     }
     int code = report_end(&check.report);

@@ -64,6 +64,9 @@ static struct session *session_open_dsn(const struct config *config, const char 
     if (session->loop != NULL) {
         session->timer = loop_timer_open(session->loop, session_on_timer, session);
         session->conn = pgconn_create(session->loop, &options, &events, err);
+        if (session->conn == NULL) {
+            err_context(err, "database.dsn");
+        }
     }
     if (session->conn == NULL || !session_wait(session, err)) {
         session_close(session);

@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "io/loop.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct pghosts;
 
 struct pghosts_address {
@@ -27,10 +30,16 @@ struct pghosts_params {
 typedef void (*pghosts_address_fn)(void *ctx, const struct pghosts_address *address);
 typedef void (*pghosts_failed_fn)(void *ctx, const char *reason);
 
-// NULL when the DSN cannot be parsed; the reason does not quote it.
+// NULL when the DSN cannot be used; the reason does not quote it.
 struct pghosts *pghosts_create(struct loop *loop, const char *dsn, pghosts_address_fn on_address,
                                pghosts_failed_fn on_failed, void *ctx, struct err *err);
 void pghosts_destroy(struct pghosts *hosts);
+
+// Whether pghosts_create would take it.
+bool pghosts_check(const char *dsn, struct err *err) MUST_CHECK;
+
+// The DSN's connect_timeout, which libpq does not keep in its non-blocking form; 0: not set.
+int64_t pghosts_connect_timeout_ns(const struct pghosts *hosts);
 
 // Goes to the next address; false when all have been tried.
 bool pghosts_next(struct pghosts *hosts);

@@ -41,6 +41,10 @@ static void on_failed(void *ctx, const char *reason)
 
 static void setup(void)
 {
+    static const char *const variables[] = {"PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        unsetenv(variables[i]);
+    }
     struct err err = {.kind = ERR_KIND_NONE};
     told = (struct told){.loop = loop_create(&err)};
     ck_assert_ptr_nonnull(told.loop);
@@ -116,6 +120,78 @@ START_TEST(names_the_hosts_of_a_dsn_in_their_order)
 }
 END_TEST
 
+START_TEST(what_the_dsn_leaves_out_comes_from_the_environment)
+{
+    static const struct {
+        const char *dsn;
+        const char *addresses;
+    } cases[] = {
+        {"", "/a|-|1;127.0.0.1|127.0.0.1|2;"},
+        {"port=3", "/a|-|3;127.0.0.1|127.0.0.1|3;"},
+        {"host=/b port=3", "/b|-|3;"},
+        {"host=/b,/c", "/b|-|1;/c|-|2;"},
+    };
+    setenv("PGHOST", "/a,127.0.0.1", 1);
+    setenv("PGPORT", "1,2", 1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        walk(must_open(cases[i].dsn));
+        ck_assert_msg(strcmp(told.text, cases[i].addresses) == 0, "%s: %s", cases[i].dsn,
+                      told.text);
+    }
+    setenv("PGPORT", "5432", 1); // libpq's own default
+    walk(must_open("host=/b"));
+    ck_assert_str_eq(told.text, "/b|-|-;");
+}
+END_TEST
+
+START_TEST(no_host_is_left_out)
+{
+    char dsn[1024] = "host=/0";
+    for (int i = 1; i < 40; i++) {
+        size_t len = strlen(dsn);
+        snprintf(dsn + len, sizeof dsn - len, ",/%d", i);
+    }
+    walk(must_open(dsn));
+    const char *last = "/38|-|-;/39|-|-;";
+    ck_assert_str_eq(told.text + strlen(told.text) - strlen(last), last);
+}
+END_TEST
+
+START_TEST(a_dsn_that_cannot_do_is_refused_with_its_reason)
+{
+    static const struct {
+        const char *dsn;
+        const char *reason;
+    } cases[] = {
+        {"host=a,b hostaddr=127.0.0.1", "host names 2 servers and hostaddr 1"},
+        {"host=a,b port=1,2,3", "3 ports for 2 hosts"},
+        {"port=1,2", "2 ports for 1 hosts"},
+        {"service=crm", "name the hosts here"},
+        {"host=a target_session_attrs=any", "target_session_attrs=any"},
+        {"host=a target_session_attrs=prefer-standby", "target_session_attrs=prefer-standby"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err err = {.kind = ERR_KIND_NONE};
+        ck_assert(!pghosts_check(cases[i].dsn, &err));
+        ck_assert_int_eq(err.kind, ERR_KIND_CONFIG);
+        ck_assert_msg(strstr(err.text, cases[i].reason) != NULL, "%s: %s", cases[i].dsn, err.text);
+    }
+    struct err err = {.kind = ERR_KIND_NONE};
+    ck_assert(pghosts_check("service=crm host=a", &err));
+    ck_assert(pghosts_check("host=a,b port=1 target_session_attrs=primary", &err));
+}
+END_TEST
+
+START_TEST(the_connect_timeout_is_the_dsns)
+{
+    ck_assert_int_eq(pghosts_connect_timeout_ns(must_open("host=a connect_timeout=7")),
+                     INT64_C(7000000000));
+    ck_assert_int_eq(pghosts_connect_timeout_ns(must_open("host=a")), 0);
+    ck_assert_int_eq(pghosts_connect_timeout_ns(must_open("host=a connect_timeout=-1")), 0);
+    ck_assert_int_eq(pghosts_connect_timeout_ns(must_open("host=a connect_timeout=x")), 0);
+}
+END_TEST
+
 START_TEST(what_needs_no_look_up_is_told_at_once)
 {
     static const char *const cases[] = {"", "host=/run", "host=127.0.0.1", "host=::1",
@@ -165,7 +241,7 @@ START_TEST(a_dsn_that_is_none_is_refused_without_quoting_it)
         struct err err = {.kind = ERR_KIND_NONE};
         ck_assert_ptr_null(pghosts_create(told.loop, cases[i], on_address, on_failed, &told, &err));
         ck_assert_int_eq(err.kind, ERR_KIND_CONFIG);
-        ck_assert_ptr_nonnull(strstr(err.text, "database.dsn"));
+        ck_assert_ptr_nonnull(strstr(err.text, "connection string"));
         ck_assert_ptr_null(strstr(err.text, "hunter2"));
     }
 }
@@ -223,11 +299,11 @@ START_TEST(the_dsn_overrules_the_defaults_and_the_password_file_the_dsn)
     struct pghosts_params params;
     const struct pghosts_address socket = {.host = NULL};
     struct pghosts *hosts =
-        must_open("host=a port=1 password=old keepalives_idle=99 target_session_attrs=any");
+        must_open("host=a port=1 password=old keepalives_idle=99 target_session_attrs=primary");
     pghosts_params(hosts, &socket, "new", &params);
     check_param(&params, "password", "new");
     check_param(&params, "keepalives_idle", "99");
-    check_param(&params, "target_session_attrs", "any");
+    check_param(&params, "target_session_attrs", "primary");
     check_param(&params, "host", "-"); // the list of the DSN is not handed on
     check_param(&params, "port", "-");
     pghosts_params(hosts, &socket, NULL, &params);
@@ -239,6 +315,10 @@ int main(void)
 {
     TCase *tests = tcase_create("pghosts");
     tcase_add_test(tests, names_the_hosts_of_a_dsn_in_their_order);
+    tcase_add_test(tests, what_the_dsn_leaves_out_comes_from_the_environment);
+    tcase_add_test(tests, no_host_is_left_out);
+    tcase_add_test(tests, a_dsn_that_cannot_do_is_refused_with_its_reason);
+    tcase_add_test(tests, the_connect_timeout_is_the_dsns);
     tcase_add_test(tests, what_needs_no_look_up_is_told_at_once);
     tcase_add_test(tests, a_name_is_resolved_in_the_loop);
     tcase_add_test(tests, a_name_without_address_fails_and_the_next_host_follows);
