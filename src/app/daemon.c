@@ -27,11 +27,13 @@
 
 // How often the key file is looked at.
 #define DAEMON_KEY_NS CLOCK_NS_PER_SEC
+// How often a database that answers, but cannot be used, is looked at again.
+#define DAEMON_HELLO_NS CLOCK_NS_PER_SEC
 // With --once: how long the API may refuse everything before it counts as unreachable.
 #define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
 #define DAEMON_PRUNE_NS (60 * CLOCK_NS_PER_SEC)
 #define DAEMON_WATCH_NS (3600 * CLOCK_NS_PER_SEC)
-enum { DAEMON_PRUNE_ROWS = 2000 };
+enum { DAEMON_PRUNE_ROWS = 2000, DAEMON_BEHIND_JOBS = 4 };
 
 enum daemon_phase {
     DAEMON_PHASE_STARTING, // until database, schema and leases are known to be fine
@@ -64,6 +66,7 @@ struct daemon {
     struct outbox_counts counts;
     bool connected;   // hello said yes
     bool lost_logged; // one line per change of state
+    bool counting;    // a count is under way
     bool goodbye_sent;
     bool greeting;      // an outbox_hello is under way
     bool source_wanted; // the configuration changed behind the last one
@@ -71,6 +74,7 @@ struct daemon {
 
     struct loop_timer *stats_timer;
     struct loop_timer *key_timer;
+    struct loop_timer *hello_timer;
     struct loop_timer *chores_timer;
     struct loop_timer *drain_timer;
     int64_t stuck_since_ns;
@@ -106,10 +110,14 @@ static void daemon_stop(struct daemon *daemon, const char *reason, int exit_code
                    loop_now_ns(daemon->loop) + daemon->config->delivery.drain_timeout_ns);
 }
 
+// What is cut off is sent again by whoever comes next, so nothing is lost; but it is no clean end.
 static void daemon_on_drain_timeout(void *ctx)
 {
     struct daemon *daemon = ctx;
-    daemon->stop_reason = "drain_timeout";
+    bool drained = relay_is_drained(daemon->relay);
+    daemon->stop_reason = drained ? "drain_timeout: the slots could not be given back"
+                                  : "drain_timeout: requests or their outcomes were cut off";
+    daemon->exit_code = drained ? daemon->exit_code : EXIT_FAILURE;
     daemon_leave(daemon);
 }
 
@@ -142,6 +150,16 @@ static void daemon_refuse(struct daemon *daemon, const char *what)
 
 // ---- the database --------------------------------------------------------------------------
 
+// One line for each outage.
+static void daemon_log_lost(struct daemon *daemon, const char *reason, const char *sqlstate)
+{
+    if (!daemon->lost_logged) {
+        daemon->lost_logged = true;
+        log_event(daemon->log, LOG_LEVEL_ERROR, "db.lost", LOG_TEXT("reason", reason),
+                  LOG_TEXT("sqlstate", sqlstate));
+    }
+}
+
 static void daemon_on_listening(void *ctx, const struct pgconn_failure *failure)
 {
     struct daemon *daemon = ctx;
@@ -163,23 +181,72 @@ static void daemon_listen(struct daemon *daemon, const struct outbox_hello *hell
     outbox_listen(daemon->outbox, daemon_on_listening, daemon);
 }
 
+// For a daemon that has been at work a database without schema or rights is one that is being
+// restored or repaired: it waits, as for one that is away.
+static bool daemon_may_wait(const struct daemon *daemon)
+{
+    return !daemon->once && daemon->phase != DAEMON_PHASE_STARTING;
+}
+
+static void daemon_wait_to_be_usable(struct daemon *daemon, const char *reason,
+                                     const char *sqlstate)
+{
+    daemon_log_lost(daemon, reason, sqlstate);
+    loop_timer_set(daemon->hello_timer, loop_now_ns(daemon->loop) + DAEMON_HELLO_NS);
+}
+
+static bool daemon_schema_is_right(struct daemon *daemon, const struct outbox_hello *hello)
+{
+    struct err err;
+    if (outbox_schema_is_right(hello, &err)) {
+        return true;
+    }
+    if (daemon_may_wait(daemon) && hello->schema != OUTBOX_SCHEMA_NEW) {
+        daemon_wait_to_be_usable(daemon, err.text, "");
+    } else {
+        daemon_refuse(daemon, err.text);
+    }
+    return false;
+}
+
+// Trouble of the server that passes: conflicts, full, cancelled, being shut down, input and output.
+static bool daemon_passes(const struct pgconn_failure *failure)
+{
+    static const char *const classes[] = {"40", "53", "55", "57", "58"};
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        if (pgconn_failed_with(failure, classes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void daemon_hello_failed(struct daemon *daemon, const struct pgconn_failure *failure)
+{
+    bool rights = pgconn_failed_with(failure, "42501");
+    const char *text = rights ? "the database role lacks rights: run `GRANT imprint_sync_daemon "
+                                "TO <role>` as the owner of the database"
+                              : failure->text;
+    if (failure->lost) {
+        return; // it comes again with the next connection
+    }
+    if (daemon_may_wait(daemon) || daemon_passes(failure)) {
+        daemon_wait_to_be_usable(daemon, text, failure->sqlstate);
+    } else {
+        daemon_refuse(daemon, text);
+    }
+}
+
 static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
                             const struct outbox_hello *hello)
 {
     struct daemon *daemon = ctx;
     daemon->greeting = false;
     if (failure != NULL) {
-        if (pgconn_failed_with(failure, "42501")) {
-            daemon_refuse(daemon, "the database role lacks rights: run `GRANT imprint_sync_daemon "
-                                  "TO <role>` as the owner of the database");
-        } else if (!failure->lost) {
-            daemon_refuse(daemon, failure->text);
-        }
+        daemon_hello_failed(daemon, failure);
         return;
     }
-    struct err err;
-    if (!outbox_schema_is_right(hello, &err)) {
-        daemon_refuse(daemon, err.text);
+    if (!daemon_schema_is_right(daemon, hello)) {
         return;
     }
     daemon->connected = true;
@@ -189,6 +256,9 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
     log_event(daemon->log, LOG_LEVEL_INFO, "db.connect", LOG_I64("server_version", version),
               LOG_I64("schema_version", hello->schema_version),
               LOG_TEXT("source", outbox_source_reason(hello->source)));
+    if (hello->new_history) {
+        relay_on_new_history(daemon->relay);
+    }
     relay_on_ready(daemon->relay, hello->source);
     lessor_on_ready(daemon->lessor);
     daemon_listen(daemon, hello);
@@ -196,6 +266,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
                    loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
 }
 
+// On a new connection, and again after a while where it could not be used.
 static void daemon_on_db_ready(void *ctx)
 {
     struct daemon *daemon = ctx;
@@ -213,7 +284,7 @@ static void daemon_on_source(void *ctx, const struct pgconn_failure *failure,
         daemon->source_wanted = false;
         relay_on_source(daemon->relay, hello->source);
     } else if (!failure->lost) {
-        pgconn_log_failure(daemon->log, "hello", failure);
+        outbox_log_failure(daemon->outbox, daemon->log, "hello", failure);
     }
 }
 
@@ -228,14 +299,13 @@ static void daemon_ask_source(struct daemon *daemon)
 static void daemon_on_db_lost(void *ctx, const struct pgconn_failure *failure)
 {
     struct daemon *daemon = ctx;
-    if (!daemon->lost_logged) {
-        daemon->lost_logged = true;
-        log_event(daemon->log, LOG_LEVEL_ERROR, "db.lost", LOG_TEXT("reason", failure->text),
-                  LOG_TEXT("sqlstate", failure->sqlstate));
-    }
+    loop_timer_unset(daemon->hello_timer);
+    daemon_log_lost(daemon, failure->text, failure->sqlstate);
     if (daemon->connected) {
         daemon->connected = false;
-        relay_set_listening(daemon->relay, daemon->listen_conn != NULL);
+        if (daemon->listen_conn == NULL) {
+            relay_set_listening(daemon->relay, false);
+        }
         relay_on_lost(daemon->relay);
         lessor_on_lost(daemon->lessor);
     }
@@ -339,6 +409,7 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_counts *counts)
 {
     struct daemon *daemon = ctx;
+    daemon->counting = false;
     if (daemon->phase == DAEMON_PHASE_GONE) {
         return;
     }
@@ -352,7 +423,8 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
 static void daemon_on_stats_timer(void *ctx)
 {
     struct daemon *daemon = ctx;
-    if (daemon->connected) {
+    if (daemon->connected && !daemon->counting) {
+        daemon->counting = true;
         outbox_count(daemon->outbox, daemon_on_counts, daemon);
     } else {
         daemon_log_stats(daemon);
@@ -403,13 +475,19 @@ static void daemon_on_watch_errors(void *ctx, const struct pgconn_failure *failu
     }
 }
 
+// A database that does not keep up gets no work that can wait: it would stand before the heartbeat.
+static bool daemon_keeps_up(const struct daemon *daemon)
+{
+    return daemon->connected && pgconn_jobs(daemon->conn) < DAEMON_BEHIND_JOBS;
+}
+
 static void daemon_on_chores(void *ctx)
 {
     struct daemon *daemon = ctx;
     int64_t now = loop_now_ns(daemon->loop);
     // Of all instances, the one that holds slot 0.
-    bool mine =
-        daemon->connected && daemon->phase == DAEMON_PHASE_RUNNING && daemon->lease.slots[0].mine;
+    bool mine = daemon_keeps_up(daemon) && daemon->phase == DAEMON_PHASE_RUNNING &&
+                daemon->lease.slots[0].mine;
     bool prune = daemon->prune_place != 0 || now >= daemon->next_prune_ns;
     if (mine && daemon->config->outbox.retention_ns > 0 && prune) {
         daemon->next_prune_ns = now + DAEMON_PRUNE_NS;
@@ -634,7 +712,7 @@ static bool daemon_open_database(struct daemon *daemon, struct err *err)
     const struct outbox_options outbox = settings_outbox(config, daemon->instance);
     daemon->conn = pgconn_create(daemon->loop, &options, &events, err);
     if (daemon->conn == NULL) {
-        return false;
+        return err_context(err, "database.dsn");
     }
     daemon->outbox = outbox_create(daemon->conn, &outbox);
     if (config->database.listen_dsn == NULL || !config->outbox.notify) {
@@ -647,7 +725,7 @@ static bool daemon_open_database(struct daemon *daemon, struct err *err)
     options.dsn = config->database.listen_dsn;
     daemon->listen_conn = pgconn_create(daemon->loop, &options, &listen, err);
     if (daemon->listen_conn == NULL) {
-        return false;
+        return err_context(err, "database.listen_dsn");
     }
     daemon->listen_outbox = outbox_create(daemon->listen_conn, &outbox);
     return true;
@@ -657,6 +735,7 @@ static void daemon_open_timers(struct daemon *daemon)
 {
     daemon->stats_timer = loop_timer_open(daemon->loop, daemon_on_stats_timer, daemon);
     daemon->key_timer = loop_timer_open(daemon->loop, daemon_on_key_timer, daemon);
+    daemon->hello_timer = loop_timer_open(daemon->loop, daemon_on_db_ready, daemon);
     daemon->chores_timer = loop_timer_open(daemon->loop, daemon_on_chores, daemon);
     daemon->drain_timer = loop_timer_open(daemon->loop, daemon_on_drain_timeout, daemon);
     int64_t now = loop_now_ns(daemon->loop);
@@ -717,6 +796,7 @@ static void daemon_close(struct daemon *daemon)
     relay_destroy(daemon->relay);
     loop_timer_close(daemon->stats_timer);
     loop_timer_close(daemon->key_timer);
+    loop_timer_close(daemon->hello_timer);
     loop_timer_close(daemon->chores_timer);
     loop_timer_close(daemon->drain_timer);
     loop_destroy(daemon->loop);

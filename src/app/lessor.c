@@ -123,7 +123,7 @@ static void lessor_beat_failed(struct lessor *lessor, const struct pgconn_failur
     lessor->next_ns = now + CLOCK_NS_PER_SEC;
     lessor->throttled_until_ns = 0; // to be told again
     if (!failure->lost) {
-        pgconn_log_failure(lessor->parts.log, "heartbeat", failure);
+        outbox_log_failure(lessor->parts.outbox, lessor->parts.log, "heartbeat", failure);
     }
 }
 

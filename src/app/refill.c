@@ -15,6 +15,8 @@
 #define REFILL_SWEEP_SHARE 20
 // Held thin rows are tried again after so long.
 #define REFILL_HOLD_NS (30 * CLOCK_NS_PER_SEC)
+// What is locked is free again sooner than what is broken is mended.
+#define REFILL_LOCKED_NS (3 * CLOCK_NS_PER_SEC)
 // After an error of the database that says nothing about rows.
 #define REFILL_TROUBLE_NS CLOCK_NS_PER_SEC
 
@@ -162,6 +164,11 @@ void refill_on_notify(struct refill *refill)
 
 void refill_set_listening(struct refill *refill, bool listening)
 {
+    if (listening && !refill->parts.listening) {
+        // What was committed before woke nobody.
+        refill->idle = false;
+        refill->next_poll_ns = 0;
+    }
     refill->parts.listening = listening;
 }
 
@@ -224,7 +231,8 @@ void refill_note_thin(struct refill *refill, int64_t thin)
 
 static void refill_hold(struct refill *refill, const char *sqlstate, int64_t now)
 {
-    refill->hold_until_ns = now + REFILL_HOLD_NS;
+    bool locked = strcmp(sqlstate, "55P03") == 0;
+    refill->hold_until_ns = now + (locked ? REFILL_LOCKED_NS : REFILL_HOLD_NS);
     refill_log_hold(refill, sqlstate);
 }
 
@@ -252,7 +260,7 @@ static bool refill_is_data_error(const struct pgconn_failure *failure)
 static bool refill_is_source_error(const struct pgconn_failure *failure)
 {
     return pgconn_failed_with(failure, "42") || pgconn_failed_with(failure, "0A") ||
-           pgconn_failed_with(failure, "57014");
+           pgconn_failed_with(failure, "57014") || pgconn_failed_with(failure, "55P03");
 }
 
 // The keys of the fold go back to the front of the line.
@@ -293,7 +301,7 @@ static void refill_fold_failed(struct refill *refill, const struct pgconn_failur
     } else if (source && refill_is_source_error(failure)) {
         refill_hold(refill, failure->sqlstate, now);
     } else {
-        pgconn_log_failure(refill->parts.log, "fold", failure);
+        outbox_log_failure(refill->parts.outbox, refill->parts.log, "fold", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
         // The cursor has passed these customers.
         refill_drop_keys(&refill->wanted, &refill->wanted_count);
@@ -410,7 +418,7 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
     int64_t now = loop_now_ns(refill->parts.loop);
     refill->call = REFILL_CALL_NONE;
     if (failure != NULL && !failure->lost) {
-        pgconn_log_failure(refill->parts.log, "poll", failure);
+        outbox_log_failure(refill->parts.outbox, refill->parts.log, "poll", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
     } else if (failure == NULL) {
         bool some = call->some > 0 && call->some < polled->key_count;

@@ -23,6 +23,8 @@ enum {
 #define RELAY_AHEAD_S 2
 // A settle that failed for no fault of its own.
 #define RELAY_SETTLE_PAUSE_NS (200 * CLOCK_NS_PER_MS)
+// An outcome whose rows somebody has locked.
+#define RELAY_LOCKED_NS (5 * CLOCK_NS_PER_SEC)
 // Between two looks for another probe.
 #define RELAY_CANDIDATES_NS CLOCK_NS_PER_SEC
 // How often to look again where nothing says when something changes.
@@ -52,6 +54,7 @@ struct relay {
     size_t settle_max; // halved while a batch fails with a data error
     bool settle_without_texts;
     int64_t settle_after_ns;
+    int64_t settle_locked_ns; // when one that was locked out has its next turn
     int64_t settle_began_ns;
     int64_t candidates_after_ns; // while the pool is closed
 
@@ -65,6 +68,11 @@ static uint64_t relay_random(void)
     ssize_t got = getrandom(&value, sizeof value, 0);
     (void)got; // short only for requests over 256 bytes
     return value;
+}
+
+static int64_t relay_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static void relay_on_timer(void *ctx)
@@ -446,6 +454,8 @@ static void relay_settle_failed(struct relay *relay, const struct pgconn_failure
     }
     bool data = pgconn_failed_with(failure, "21") || pgconn_failed_with(failure, "22") ||
                 pgconn_failed_with(failure, "23") || pgconn_failed_with(failure, "54");
+    // One row that somebody has locked must not hold up the others.
+    bool locked = pgconn_failed_with(failure, "55P03") || pgconn_failed_with(failure, "57014");
     if (data && count > 1) {
         relay->settle_max = count / 2;
         return;
@@ -455,8 +465,14 @@ static void relay_settle_failed(struct relay *relay, const struct pgconn_failure
         return;
     }
     // 40001, 40P01, 53100 and the like: nothing is wrong with the outcomes.
-    relay->settle_after_ns = loop_now_ns(relay->parts.loop) + RELAY_SETTLE_PAUSE_NS;
-    pgconn_log_failure(relay->parts.log, "settle", failure);
+    int64_t now = loop_now_ns(relay->parts.loop);
+    relay->settle_after_ns = now + RELAY_SETTLE_PAUSE_NS;
+    if (locked && count > 1) {
+        relay->settle_max = count / 2;
+    } else if (locked) {
+        relay->settling[0]->settle_after_ns = now + RELAY_LOCKED_NS;
+    }
+    outbox_log_failure(relay->parts.outbox, relay->parts.log, "settle", failure);
 }
 
 // Another owns the slot now: the settle wrote nothing, but has the customer sent once more.
@@ -523,16 +539,31 @@ static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
     }
 }
 
+// The next batch, in order; one that was locked out makes a batch of its own.
+static size_t relay_collect(struct relay *relay, int64_t now)
+{
+    size_t count = 0;
+    relay->settle_locked_ns = INT64_MAX;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_SETTLING);
+         at != NULL && count < relay->settle_max; at = updates_next(relay->updates, at)) {
+        if (at->settle_after_ns == 0) {
+            relay->settling[count++] = at;
+        } else if (at->settle_after_ns > now) {
+            relay->settle_locked_ns = relay_earlier(relay->settle_locked_ns, at->settle_after_ns);
+        } else if (count == 0) {
+            relay->settling[0] = at;
+            return 1;
+        }
+    }
+    return count;
+}
+
 static void relay_settle(struct relay *relay, int64_t now)
 {
     if (!relay->ready || relay->settling_count > 0 || now < relay->settle_after_ns) {
         return;
     }
-    size_t count = 0;
-    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_SETTLING);
-         at != NULL && count < relay->settle_max; at = updates_next(relay->updates, at)) {
-        relay->settling[count++] = at;
-    }
+    size_t count = relay_collect(relay, now);
     if (count == 0) {
         return;
     }
@@ -540,6 +571,13 @@ static void relay_settle(struct relay *relay, int64_t now)
     relay->settle_began_ns = now;
     outbox_settle(relay->parts.outbox, relay->settling, count, !relay->settle_without_texts,
                   relay_on_settled, relay);
+}
+
+static int64_t relay_settle_next_ns(const struct relay *relay, int64_t now)
+{
+    int64_t after_ns = relay->settle_after_ns > now ? relay->settle_after_ns : INT64_MAX;
+    int64_t locked_ns = relay->settle_locked_ns > now ? relay->settle_locked_ns : INT64_MAX;
+    return relay_earlier(after_ns, locked_ns);
 }
 
 // Customers whose last outcome was unknown, and whose wait is over.
@@ -586,11 +624,6 @@ static int64_t relay_room(struct relay *relay, int64_t now)
     return room >= (target + 3) / 4 ? room : 0;
 }
 
-static int64_t relay_earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now)
 {
     int64_t at_ns = relay_earlier(resting_ns, pool_next_ns(relay->pool, now));
@@ -606,9 +639,7 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
     if (relay->candidates_after_ns > now) {
         at_ns = relay_earlier(at_ns, relay->candidates_after_ns);
     }
-    if (relay->settle_after_ns > now) {
-        at_ns = relay_earlier(at_ns, relay->settle_after_ns);
-    }
+    at_ns = relay_earlier(at_ns, relay_settle_next_ns(relay, now));
     // A closed pool whose time has come waits for candidates: a look now and then will do.
     int64_t soonest_ns = pool_state(relay->pool) == POOL_STATE_OPEN ? now : now + RELAY_LOOK_NS;
     if (at_ns == INT64_MAX) {
@@ -659,6 +690,17 @@ void relay_on_lost(struct relay *relay)
 {
     relay->ready = false;
     refill_on_lost(relay->refill);
+}
+
+void relay_on_new_history(struct relay *relay)
+{
+    relay_drop_queued(relay, -1);
+    for (int state = 0; state < UPDATE_STATE_GONE; state++) {
+        struct update *at = updates_first(relay->updates, (enum update_state)state);
+        for (; at != NULL; at = updates_next(relay->updates, at)) {
+            at->lease_epoch = -1; // no lease has that: the fence keeps them out
+        }
+    }
 }
 
 void relay_on_notify(struct relay *relay)

@@ -36,6 +36,9 @@ void relay_destroy(struct relay *relay);
 
 void relay_on_ready(struct relay *relay, enum outbox_source source);
 void relay_on_lost(struct relay *relay);
+// The database is not the one that the updates in memory were read from, or a past of it: none of
+// them is settled there.
+void relay_on_new_history(struct relay *relay);
 void relay_on_notify(struct relay *relay);
 void relay_set_listening(struct relay *relay, bool listening);
 

@@ -71,6 +71,39 @@ struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
     return pgjob_create(outbox->timeout_ns, on_done, copy);
 }
 
+// ---- what fails ----------------------------------------------------------------------------
+
+#define OUTBOX_SAY_AGAIN_NS (60 * CLOCK_NS_PER_SEC)
+
+static struct outbox_trouble *outbox_trouble_of(struct outbox *outbox, const char *during)
+{
+    struct outbox_trouble *at = outbox->troubles;
+    while (at->during != NULL && strcmp(at->during, during) != 0) {
+        at++;
+        assert(at < outbox->troubles + OUTBOX_TROUBLES);
+    }
+    at->during = during;
+    return at;
+}
+
+void outbox_log_failure(struct outbox *outbox, struct log *log, const char *during,
+                        const struct pgconn_failure *failure)
+{
+    struct outbox_trouble *trouble = outbox_trouble_of(outbox, during);
+    int64_t now = clock_now_ns();
+    bool same = strcmp(trouble->sqlstate, failure->sqlstate) == 0;
+    if (same && trouble->said_ns != 0 && now - trouble->said_ns < OUTBOX_SAY_AGAIN_NS) {
+        trouble->unsaid++;
+        return;
+    }
+    log_event(log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", during),
+              LOG_TEXT("reason", failure->text),
+              LOG_I64(trouble->unsaid > 0 ? "unlogged" : NULL, trouble->unsaid));
+    trouble->said_ns = now;
+    trouble->unsaid = 0;
+    memcpy(trouble->sqlstate, failure->sqlstate, sizeof trouble->sqlstate);
+}
+
 // ---- poll ----------------------------------------------------------------------------------
 
 enum { OUTBOX_LANE_ROWS = 16 }; // of one lane in one poll

@@ -6,6 +6,7 @@
 #define IO_OUTBOX_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "domain/cursor.h"
 #include "domain/lease.h"
 #include "domain/mapping.h"
@@ -40,6 +41,11 @@ void outbox_destroy(struct outbox *outbox);
 // a fold then brings has the columns of the mapping before.
 void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *options);
 
+// The event db.error: a call failed, and what it was for is tried again. Of what fails again and
+// again for one reason (a full disk, a lock) it comes once a minute. `during`: a literal.
+void outbox_log_failure(struct outbox *outbox, struct log *log, const char *during,
+                        const struct pgconn_failure *failure);
+
 // ---- hello: what kind of database this is; first call on each new connection, and after
 // outbox_reconfigure
 
@@ -65,6 +71,9 @@ struct outbox_hello {
     enum outbox_source source;
     int64_t last_id;    // of the outbox's sequence: rows up to here are there already
     bool behind_pooler; // LISTEN would belong to nobody
+    // Another cluster or timeline than at the hello before: a failover or a restore, so rows that
+    // were read may never have been, and their ids be used again.
+    bool new_history;
 };
 typedef void (*outbox_hello_fn)(void *ctx, const struct pgconn_failure *failure,
                                 const struct outbox_hello *hello);

@@ -42,6 +42,13 @@ static const char outbox_hello_source[] =
     " LEFT JOIN pg_type AS t ON t.oid = base.oid"
     " WHERE r.oid = to_regclass($1)";
 
+// When we vanish without a word, the server would keep the session and its locks for two hours.
+// Through a pooler the session is not ours to set up.
+static const char outbox_hello_keepalive[] =
+    "SELECT set_config(s.name, s.value, false) FROM (VALUES ('tcp_keepalives_idle', '10'),"
+    " ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),"
+    " ('tcp_user_timeout', '15s')) AS s (name, value)";
+
 // The cluster and its history line: what was accepted before a restore or a failover proves
 // nothing.
 static const char outbox_hello_identity[] =
@@ -98,6 +105,11 @@ static void outbox_hello_end(struct outbox_hello_call *call, const struct pgconn
     free(call);
 }
 
+static bool outbox_differs(const char *before, const char *now)
+{
+    return before != NULL && now != NULL && strcmp(before, now) != 0;
+}
+
 static void outbox_on_identity(void *ctx, const struct pgconn_failure *failure,
                                const struct pgrows *const *rows)
 {
@@ -108,10 +120,14 @@ static void outbox_on_identity(void *ctx, const struct pgconn_failure *failure,
     }
     // Some servers do not offer these functions: then they never tell of a difference.
     struct outbox *outbox = call->outbox;
+    char *system_id = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 0));
+    char *timeline = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 1));
+    call->hello.new_history =
+        outbox_differs(outbox->system_id, system_id) || outbox_differs(outbox->timeline, timeline);
     free(outbox->system_id);
     free(outbox->timeline);
-    outbox->system_id = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 0));
-    outbox->timeline = failure != NULL ? NULL : mem_strdup(pgrows_text(rows[0], 0, 1));
+    outbox->system_id = system_id;
+    outbox->timeline = timeline;
     outbox_hello_end(call, NULL);
 }
 
@@ -156,7 +172,8 @@ static void outbox_on_schema(void *ctx, const struct pgconn_failure *failure,
     hello->schema = hello->schema_version < OUTBOX_SCHEMA_VERSION   ? OUTBOX_SCHEMA_OLD
                     : hello->schema_version > OUTBOX_SCHEMA_VERSION ? OUTBOX_SCHEMA_NEW
                                                                     : OUTBOX_SCHEMA_RIGHT;
-    hello->source = rows[1] == NULL ? OUTBOX_SOURCE_NONE : outbox_read_source(outbox, rows[1]);
+    hello->source =
+        outbox->source_relation == NULL ? OUTBOX_SOURCE_NONE : outbox_read_source(outbox, rows[1]);
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_identity, call);
     pgjob_statement(job, outbox_hello_identity);
     pgconn_submit(outbox->conn, job);
@@ -183,6 +200,9 @@ static void outbox_on_look(void *ctx, const struct pgconn_failure *failure,
         pgjob_statement(job, outbox_hello_source);
         pgjob_param_text(job, outbox->source_relation);
         pgjob_param_text(job, outbox->source_key);
+    }
+    if (!call->hello.behind_pooler) {
+        pgjob_statement(job, outbox_hello_keepalive);
     }
     pgconn_submit(outbox->conn, job);
 }

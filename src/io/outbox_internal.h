@@ -5,7 +5,15 @@
 
 #include "io/outbox.h"
 
-enum { OUTBOX_SQL_MAX = 1048576 };
+enum { OUTBOX_SQL_MAX = 1048576, OUTBOX_TROUBLES = 8 };
+
+// What failed last, of one kind of call.
+struct outbox_trouble {
+    const char *during;
+    char sqlstate[6];
+    int64_t said_ns;
+    int64_t unsaid; // times since
+};
 
 struct outbox {
     struct pgconn *conn;
@@ -25,6 +33,7 @@ struct outbox {
     // Where state in customer_state must come from; NULL where the server does not tell.
     char *system_id;
     char *timeline;
+    struct outbox_trouble troubles[OUTBOX_TROUBLES];
 };
 
 // Whom a call answers: the one function of its kind.

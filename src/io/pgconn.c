@@ -18,11 +18,16 @@
 enum {
     PGJOB_STATEMENTS = 12,
     PGJOB_PARAMS = 48,
-    PGCONN_DEPTH = 4, // jobs under way at once
+    PGJOB_SIMPLE_MAX = 16 << 20,
+    PGCONN_DEPTH = 4,  // jobs under way at once
+    PGCONN_BEFORE = 3, // answers before those of a job's statements: BEGIN, SET, SET
 };
 
 // Behind the server's own statement_timeout: then the connection is dead, not the statement slow.
 #define PGCONN_GRACE_NS (3 * CLOCK_NS_PER_SEC)
+// A lock that is not to be had so soon fails its own job, and holds up those behind it no longer:
+// a heartbeat must not wait for whoever has locked the outbox.
+#define PGCONN_LOCK_NS CLOCK_NS_PER_SEC
 #define PGCONN_BACKOFF_MIN_NS (100 * CLOCK_NS_PER_MS)
 #define PGCONN_BACKOFF_MAX_NS (5 * CLOCK_NS_PER_SEC)
 
@@ -45,7 +50,7 @@ struct pgjob {
 
     // While under way:
     int64_t deadline_ns; // 0 until it is its turn
-    int at;              // which answer comes next: 0 BEGIN, 1 SET, 2... statements, last COMMIT
+    int at;              // which answer comes next: see PGCONN_BEFORE; last COMMIT
     PGresult *results[PGJOB_STATEMENTS];
     bool failed;
     struct pgconn_failure failure;
@@ -73,6 +78,7 @@ struct pgconn {
     struct loop_watch *watch;
     struct loop_timer *timer; // of the state: backoff, connecting, or the head job's deadline
     int64_t backoff_ns;
+    int64_t ready_ns; // since when it has been READY
     struct pgconn_failure last_failure;
 
     struct pgjob_queue waiting;
@@ -80,6 +86,7 @@ struct pgconn {
     int sent_count;
     struct pgjob_queue again; // stood behind a failed job in the pipeline; go first afterwards
     bool rolling_back;
+    int64_t rollback_deadline_ns;
 };
 
 static void pgconn_next_address(struct pgconn *conn);
@@ -100,7 +107,13 @@ struct pgjob *pgjob_create_simple(const char *sql, int64_t timeout_ns, pgjob_don
                                   void *ctx)
 {
     struct pgjob *job = pgjob_create(timeout_ns, done, ctx);
-    job->simple = mem_strdup(sql);
+    struct buf text;
+    buf_init(&text, PGJOB_SIMPLE_MAX);
+    bool ok = buf_printf(&text, "SET statement_timeout = %lld; %s",
+                         (long long)(timeout_ns / CLOCK_NS_PER_MS), sql);
+    assert(ok); // migrations are part of the program
+    (void)ok;
+    job->simple = buf_take(&text);
     return job;
 }
 
@@ -264,30 +277,48 @@ static struct pgconn_failure pgconn_failure_of(const PGresult *result, bool simp
     return failure;
 }
 
+static struct pgconn_failure pgconn_failure_lost(struct str text)
+{
+    struct pgconn_failure failure = {.lost = true};
+    snprintf(failure.text, sizeof failure.text, "%.*s",
+             (int)(text.len < sizeof failure.text ? text.len : sizeof failure.text - 1), text.ptr);
+    return failure;
+}
+
 // The first line of what libpq says about connecting.
 static struct pgconn_failure pgconn_failure_to_connect(const PGconn *pg)
 {
-    struct pgconn_failure failure = {.lost = true};
     struct str line;
     struct str rest;
     str_split(str_of(PQerrorMessage(pg)), '\n', &line, &rest);
-    line = str_trim(line);
-    snprintf(failure.text, sizeof failure.text, "%.*s",
-             (int)(line.len < sizeof failure.text ? line.len : sizeof failure.text - 1), line.ptr);
-    return failure;
+    return pgconn_failure_lost(str_trim(line));
 }
 
-static struct pgconn_failure pgconn_failure_lost(const char *text)
+static bool pgconn_is_libpqs_own(struct str line)
 {
-    struct pgconn_failure failure = {.lost = true};
-    snprintf(failure.text, sizeof failure.text, "%.255s", text);
-    return failure;
+    static const char *const starts[] = {"server closed the connection", "could not receive data",
+                                         "could not send data", "SSL "};
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        if (str_starts(line, str_of(starts[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
-void pgconn_log_failure(struct log *log, const char *during, const struct pgconn_failure *failure)
+// Why a connection that was there ended. Of libpq's lines only its own: those of the server, which
+// may stand before them, quote values.
+static struct pgconn_failure pgconn_failure_ended(const PGconn *pg)
 {
-    log_event(log, LOG_LEVEL_ERROR, "db.error", LOG_TEXT("during", during),
-              LOG_TEXT("reason", failure->text));
+    struct str rest = str_of(PQerrorMessage(pg));
+    while (rest.len > 0) {
+        struct str line;
+        str_split(rest, '\n', &line, &rest);
+        if (pgconn_is_libpqs_own(line)) {
+            return pgconn_failure_lost(str_trim(line));
+        }
+    }
+    return pgconn_failure_lost(STR("the connection ended"));
 }
 
 // ---- the connection's life -----------------------------------------------------------------
@@ -339,6 +370,11 @@ static void pgconn_fail_queue(struct pgjob_queue *queue, const struct pgconn_fai
 // The connection is over: everything under way is lost, and the next try comes later.
 static void pgconn_lose(struct pgconn *conn, struct pgconn_failure failure)
 {
+    int64_t now = loop_now_ns(conn->loop);
+    if (conn->state == PGCONN_STATE_READY && now - conn->ready_ns > PGCONN_BACKOFF_MAX_NS) {
+        // Only then: a server that takes connections and ends them is no reason to hurry.
+        conn->backoff_ns = PGCONN_BACKOFF_MIN_NS;
+    }
     pgconn_close(conn);
     conn->sent_count = 0;
     conn->rolling_back = false;
@@ -359,7 +395,7 @@ static void pgconn_try_again_or_wait(struct pgconn *conn, struct pgconn_failure 
 static void pgconn_set_ready(struct pgconn *conn)
 {
     conn->state = PGCONN_STATE_READY;
-    conn->backoff_ns = PGCONN_BACKOFF_MIN_NS;
+    conn->ready_ns = loop_now_ns(conn->loop);
     loop_timer_unset(conn->timer);
     PQsetnonblocking(conn->pg, 1);
     int entered = PQenterPipelineMode(conn->pg);
@@ -401,7 +437,7 @@ static void pgconn_start(struct pgconn *conn, const char *const *keywords,
     loop_timer_set(conn->timer, loop_now_ns(conn->loop) + conn->connect_timeout_ns);
     conn->pg = PQconnectStartParams(keywords, values, 0);
     if (conn->pg == NULL) {
-        pgconn_try_again_or_wait(conn, pgconn_failure_lost("out of memory"));
+        pgconn_try_again_or_wait(conn, pgconn_failure_lost(STR("out of memory")));
         return;
     }
     PQsetNoticeProcessor(conn->pg, pgconn_ignore_notice, NULL); // notices may quote values
@@ -419,7 +455,7 @@ static void pgconn_on_address(void *ctx, const struct pghosts_address *address)
     char *password = NULL;
     struct err err = {.kind = ERR_KIND_NONE};
     if (conn->password_file != NULL && !file_read_secret(conn->password_file, &password, &err)) {
-        pgconn_try_again_or_wait(conn, pgconn_failure_lost(err.text));
+        pgconn_try_again_or_wait(conn, pgconn_failure_lost(str_of(err.text)));
         return;
     }
     struct pghosts_params params;
@@ -434,7 +470,7 @@ static void pgconn_on_address(void *ctx, const struct pghosts_address *address)
 static void pgconn_on_no_address(void *ctx, const char *reason)
 {
     struct pgconn *conn = ctx;
-    pgconn_try_again_or_wait(conn, pgconn_failure_lost(reason));
+    pgconn_try_again_or_wait(conn, pgconn_failure_lost(str_of(reason)));
 }
 
 static void pgconn_next_address(struct pgconn *conn)
@@ -448,7 +484,7 @@ static void pgconn_next_address(struct pgconn *conn)
 static void pgconn_first_address(struct pgconn *conn)
 {
     pghosts_rewind(conn->hosts);
-    conn->last_failure = pgconn_failure_lost("the DSN names no host that can be tried");
+    conn->last_failure = pgconn_failure_lost(STR("the DSN names no host that can be tried"));
     pgconn_next_address(conn);
 }
 
@@ -462,10 +498,11 @@ static void pgconn_on_timer(void *ctx)
     case PGCONN_STATE_RESOLVING:
         break;
     case PGCONN_STATE_CONNECTING:
-        pgconn_try_again_or_wait(conn, pgconn_failure_lost("no answer within the connect timeout"));
+        pgconn_try_again_or_wait(conn,
+                                 pgconn_failure_lost(STR("no answer within the connect timeout")));
         break;
     case PGCONN_STATE_READY:
-        pgconn_lose(conn, pgconn_failure_lost("no answer within the statement's deadline"));
+        pgconn_lose(conn, pgconn_failure_lost(STR("no answer within the statement's deadline")));
         break;
     }
 }
@@ -486,11 +523,15 @@ static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
     if (job->simple != NULL) {
         return PQexitPipelineMode(conn->pg) == 1 && PQsendQuery(conn->pg, job->simple) == 1;
     }
-    char set[64];
-    snprintf(set, sizeof set, "SET LOCAL statement_timeout = %lld",
+    char timeout[64];
+    char lock[64];
+    int64_t lock_ns = job->timeout_ns < PGCONN_LOCK_NS ? job->timeout_ns : PGCONN_LOCK_NS;
+    snprintf(timeout, sizeof timeout, "SET LOCAL statement_timeout = %lld",
              (long long)(job->timeout_ns / CLOCK_NS_PER_MS));
+    snprintf(lock, sizeof lock, "SET LOCAL lock_timeout = %lld",
+             (long long)(lock_ns / CLOCK_NS_PER_MS));
     bool ok = pgconn_send(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", NULL, NULL) &&
-              pgconn_send(conn, set, NULL, NULL);
+              pgconn_send(conn, timeout, NULL, NULL) && pgconn_send(conn, lock, NULL, NULL);
     for (int i = 0; ok && i < job->statement_count; i++) {
         ok = pgconn_send(conn, job->statements[i].sql, job, &job->statements[i]);
     }
@@ -510,25 +551,34 @@ static bool pgconn_may_send(const struct pgconn *conn)
     return conn->sent_count < (alone ? 1 : PGCONN_DEPTH);
 }
 
-// The deadline of the job whose answers come next.
-static void pgconn_arm(struct pgconn *conn)
+// Of what is answered next; INT64_MAX when nothing is.
+static int64_t pgconn_deadline_ns(struct pgconn *conn)
 {
     struct pgjob *head = STAILQ_FIRST(&conn->sent);
     if (head == NULL) {
-        loop_timer_unset(conn->timer);
-        return;
+        return conn->rolling_back ? conn->rollback_deadline_ns : INT64_MAX;
     }
     if (head->deadline_ns == 0) {
         head->deadline_ns = loop_now_ns(conn->loop) + head->timeout_ns + PGCONN_GRACE_NS;
     }
-    loop_timer_set(conn->timer, head->deadline_ns);
+    return head->deadline_ns;
+}
+
+static void pgconn_arm(struct pgconn *conn)
+{
+    int64_t at_ns = pgconn_deadline_ns(conn);
+    if (at_ns == INT64_MAX) {
+        loop_timer_unset(conn->timer);
+    } else {
+        loop_timer_set(conn->timer, at_ns);
+    }
 }
 
 static void pgconn_flush(struct pgconn *conn)
 {
     int rc = PQflush(conn->pg);
     if (rc < 0) {
-        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        pgconn_lose(conn, pgconn_failure_ended(conn->pg));
         return;
     }
     loop_watch_events(conn->watch, rc == 0 ? EPOLLIN : EPOLLIN | EPOLLOUT);
@@ -542,7 +592,7 @@ static void pgconn_pump(struct pgconn *conn)
         STAILQ_INSERT_TAIL(&conn->sent, job, link);
         conn->sent_count++;
         if (!pgconn_send_job(conn, job)) {
-            pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+            pgconn_lose(conn, pgconn_failure_ended(conn->pg));
             return;
         }
     }
@@ -556,7 +606,7 @@ static void pgconn_pump(struct pgconn *conn)
 static void pgconn_take_result(struct pgjob *job, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    int index = job->simple != NULL ? 0 : job->at - 2;
+    int index = job->simple != NULL ? 0 : job->at - PGCONN_BEFORE;
     if (status == PGRES_FATAL_ERROR && !job->failed) {
         job->failed = true;
         job->failure = pgconn_failure_of(result, job->simple != NULL);
@@ -577,14 +627,14 @@ static void pgconn_take_result(struct pgjob *job, PGresult *result)
 static void pgconn_roll_back(struct pgconn *conn)
 {
     conn->rolling_back = true;
+    conn->rollback_deadline_ns = loop_now_ns(conn->loop) + PGCONN_GRACE_NS;
     pgjob_queue_move(&conn->again, &conn->waiting);
     pgjob_queue_move(&conn->waiting, &conn->again);
     if (!pgconn_send(conn, "ROLLBACK", NULL, NULL) || PQpipelineSync(conn->pg) != 1) {
-        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        pgconn_lose(conn, pgconn_failure_ended(conn->pg));
         return;
     }
     pgconn_flush(conn);
-    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + PGCONN_GRACE_NS);
 }
 
 // A server that is going away or has become read-only is left, for another host may be there.
@@ -644,19 +694,28 @@ static bool pgconn_step(struct pgconn *conn)
     return conn->pg != NULL;
 }
 
+// The server's reason where it gave one.
+static void pgconn_end(struct pgconn *conn)
+{
+    const struct pgjob *head = STAILQ_FIRST(&conn->sent);
+    bool told = head != NULL && head->failed && pgconn_must_leave(&head->failure);
+    pgconn_lose(conn, told ? head->failure : pgconn_failure_ended(conn->pg));
+}
+
 static void pgconn_receive(struct pgconn *conn)
 {
     if (PQconsumeInput(conn->pg) == 0) {
-        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        pgconn_end(conn);
         return;
     }
-    while (pgconn_step(conn)) {
+    // A broken connection would give NULL after NULL.
+    while (pgconn_step(conn) && PQstatus(conn->pg) == CONNECTION_OK) {
     }
     if (conn->state != PGCONN_STATE_READY) {
         return;
     }
     if (PQstatus(conn->pg) == CONNECTION_BAD) {
-        pgconn_lose(conn, pgconn_failure_to_connect(conn->pg));
+        pgconn_end(conn);
         return;
     }
     for (PGnotify *notify; (notify = PQnotifies(conn->pg)) != NULL;) {
@@ -700,7 +759,9 @@ struct pgconn *pgconn_create(struct loop *loop, const struct pgconn_options *opt
     conn->dsn = mem_strdup(options->dsn);
     conn->password_file =
         options->password_file == NULL ? NULL : mem_strdup(options->password_file);
-    conn->connect_timeout_ns = options->connect_timeout_ns;
+    int64_t connect_timeout_ns = pghosts_connect_timeout_ns(conn->hosts);
+    conn->connect_timeout_ns =
+        connect_timeout_ns > 0 ? connect_timeout_ns : options->connect_timeout_ns;
     conn->events = *events;
     conn->backoff_ns = PGCONN_BACKOFF_MIN_NS;
     STAILQ_INIT(&conn->waiting);
@@ -728,7 +789,7 @@ void pgconn_destroy(struct pgconn *conn)
     }
     pgconn_close(conn);
     conn->state = PGCONN_STATE_WAITING;
-    const struct pgconn_failure failure = pgconn_failure_lost("the connection is closed");
+    const struct pgconn_failure failure = pgconn_failure_lost(STR("the connection is closed"));
     pgjob_queue_move(&conn->again, &conn->sent);
     pgjob_queue_move(&conn->again, &conn->waiting);
     pgconn_fail_queue(&conn->again, &failure);

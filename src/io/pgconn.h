@@ -2,7 +2,7 @@
 // again and again with backoff, over all hosts of the DSN; host names are resolved off the loop.
 //
 // Work goes in as jobs. A job is a few statements in one transaction, sent as one pipeline:
-//     BEGIN READ COMMITTED; SET LOCAL statement_timeout; ...; COMMIT; Sync
+//     BEGIN READ COMMITTED; SET LOCAL statement_timeout, lock_timeout; ...; COMMIT; Sync
 // so it needs no session state and works through PgBouncer in transaction mode. Jobs run in the
 // order of submission, several of them under way at once. Each job ends with exactly one call of
 // its done function: committed, failed with an SQLSTATE, or lost with the connection (then it may
@@ -15,7 +15,6 @@
 #define IO_PGCONN_H
 
 #include "base/err.h"
-#include "base/log.h"
 #include "io/loop.h"
 
 #include <stdbool.h>
@@ -34,9 +33,6 @@ struct pgconn_failure {
 // SQLSTATE class, e.g. pgconn_failed_with(failure, "22").
 bool pgconn_failed_with(const struct pgconn_failure *failure, const char *prefix);
 
-// The event db.error: a statement failed, and what it was for is tried again.
-void pgconn_log_failure(struct log *log, const char *during, const struct pgconn_failure *failure);
-
 // The rows of one statement. Borrowed; valid during the done call.
 struct pgrows;
 size_t pgrows_count(const struct pgrows *rows);
@@ -54,7 +50,7 @@ typedef void (*pgjob_done_fn)(void *ctx, const struct pgconn_failure *failure,
 // A transaction of statements; at most 12. Consumed by pgconn_submit.
 struct pgjob *pgjob_create(int64_t timeout_ns, pgjob_done_fn done, void *ctx);
 // Statements as a simple query, without a transaction of its own, several separated by semicolons:
-// for migrations. Yields the rows of the last one.
+// for migrations. Yields the rows of the last one. The timeout is each statement's.
 struct pgjob *pgjob_create_simple(const char *sql, int64_t timeout_ns, pgjob_done_fn done,
                                   void *ctx);
 void pgjob_destroy(struct pgjob *job); // only for a job that was not submitted
@@ -68,7 +64,7 @@ void pgjob_param_text(struct pgjob *job, const char *value); // copied
 struct pgconn_options {
     const char *dsn;            // libpq conninfo or URI; copied
     const char *password_file;  // read at every attempt; NULL: none; copied
-    int64_t connect_timeout_ns; // for each address
+    int64_t connect_timeout_ns; // for each address, where the DSN gives none
 };
 
 struct pgconn_events {
@@ -92,7 +88,8 @@ int pgconn_server_version(const struct pgconn *conn); // 150007; 0 when not conn
 // Whether a pooler stands in between: then LISTEN would belong to nobody.
 int pgconn_backend_pid(const struct pgconn *conn);
 
-// Takes the job over. Without a connection it waits for one until its timeout, then is lost.
+// Takes the job over. Without a connection it waits until there is one, or all hosts were tried in
+// vain: then it is lost.
 void pgconn_submit(struct pgconn *conn, struct pgjob *job);
 
 #endif
