@@ -105,6 +105,7 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="imprint-sync-pg."))
         self.port = free_port()
         self.log_file = self.folder.parent / (self.folder.name + ".log")
+        self.wrapper = []  # a command to start it with
         self.process = None
         self.count = 0
 
@@ -116,8 +117,8 @@ class Cluster:
         """Does not wait until it answers."""
         with open(self.log_file, "ab") as log:
             self.process = spawn(
-                [str(TOP / "tests/lib/postgres"), str(self.folder), str(self.port), *self.settings],
-                "INT", stdout=log, stderr=log)
+                [*self.wrapper, str(TOP / "tests/lib/postgres"), str(self.folder), str(self.port),
+                 *self.settings], "INT", stdout=log, stderr=log)
 
     def answers(self):
         if self.process.poll() is not None:
@@ -382,13 +383,14 @@ class Daemon:
     def __init__(self, config):
         self.config = config
         self.log_file = config.folder / "daemon.log"
+        self.wrapper = []  # a command to start it with
         self.process = None
 
     def start(self, *arguments, wait=True):
         before = len(self.events("daemon.ready"))
         with open(self.log_file, "ab") as log:
             self.process = spawn(
-                [imprint_sync(), "-c", str(self.config.file), "run", *arguments],
+                [*self.wrapper, imprint_sync(), "-c", str(self.config.file), "run", *arguments],
                 stdout=log, stderr=log)
         if wait:
             self.wait_event("daemon.ready", before + 1)

@@ -42,6 +42,8 @@ run    python3                  the demo's own check, test programs
 run    python3-psycopg2         PostgreSQL from Python
 run    openssl                  test certificates
 test   postgresql-$pg-pgtap      SQL tests
+test   pgbouncer                a pooler in front of the database
+test   iproute2                 a network that can be cut
 test   libtap-parser-sourcehandler-pgtap-perl  pg_prove, which runs them
 test   python3-pytest           end-to-end tests
 test   python3-jsonschema       requests against the OpenAPI contract
@@ -98,6 +100,13 @@ no_cluster_end() {
     no_cluster_on=0
 }
 
+# Its package starts it; the tests start their own.
+pgbouncer_off() {
+    if command -v systemctl >/dev/null; then
+        as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || true
+    fi
+}
+
 install_packages() {
     local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600)
     "${apt[@]}" update || return 1
@@ -126,6 +135,7 @@ setup_packages() {
         no_cluster_begin # the other one has removed the file
     done
     no_cluster_end
+    [[ " ${missing[*]} " != *" pgbouncer "* ]] || pgbouncer_off
     mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]} == 0)) || fail "still missing: ${missing[*]}"
     step_done
