@@ -55,6 +55,7 @@ check  clang-format             layout
 check  clang-tidy               lint
 check  cppcheck                 lint
 check  shellcheck               lint of the scripts
+check  spin                     the model of the leases
 TABLE
 }
 

@@ -35,6 +35,8 @@
 #endif
 #ifdef NO_MARGIN
 #define MARGIN 0
+#elif defined(HALF_MARGIN)
+#define MARGIN T
 #else
 #define MARGIN (2 * T)
 #endif
@@ -59,8 +61,9 @@
 #define TAKEABLE 2 /* free, or its own in the database alone */
 
 /* Who holds it, in an answer. */
-#define ME 1
-#define OTHER 2
+#define FREE 1
+#define ME 2
+#define OTHER 3
 
 /* A request, as its sender sees it. */
 #define IDLE 0
@@ -121,6 +124,16 @@ bool failed_over;
 #endif
 
 byte i, k;
+
+/* With -DCALM: from some time on nothing fails any more, and everybody asks once a tick. */
+#ifdef CALM
+bool calm;
+byte calm_for;
+bool beaten[N];
+#define CALMED calm
+#else
+#define CALMED false
+#endif
 
 /* When it begins a request, an instance goes by a clock that it may have read long ago. */
 #ifdef NO_PREREQ
@@ -191,7 +204,12 @@ inline heartbeat(who, what, is_same, is_epoch)
     if
     :: what == KEEP && holder == who && is_epoch -> row_changed(false)
     :: what == GIVE && holder == who && is_epoch -> row_given()
-    :: what == TAKE && (holder == NOBODY || is_same) -> row_changed(true); holder = who
+    :: what == TAKE && (holder == NOBODY || is_same) ->
+#ifdef REACH
+        assert(REACH != 1 || holder == NOBODY || holder == who || holder == GHOST); /* an overdue slot */
+#endif
+        row_changed(true);
+        holder = who
     :: else
     fi
 }
@@ -223,12 +241,10 @@ inline send()
     :: in[i].not_after >= 0 ->
 #endif
         assert(api == 0); /* no two requests of one customer overlap */
+        /* Nor do two instances use one part of the rate. */
         for (k : 0 .. N - 1) {
-            assert(k == i || !USES(k)) /* nor do two instances use one part of the rate */
+            assert(DRIFT > 0 || k == i || !USES(k))
         }
-#ifdef REACH
-        assert(REACH != 1 || holder == i); /* a stopped owner's request, in time all the same */
-#endif
         api = T + G;
         in[i].request = SENT
 #ifndef NO_PREREQ
@@ -286,10 +302,17 @@ inline forget_heartbeat()
 }
 
 #ifdef FAILOVER
-/* The hello of a connection to a new server: of what is not ours nothing is known any more. */
+/* The hello of a connection to a new server: of what is not ours, or may be given back already,
+   nothing is known any more. */
 inline meet()
 {
 #ifndef NO_WARY
+    if
+#ifndef GIVE_TWICE
+    :: in[i].giving -> lose()
+#endif
+    :: else
+    fi;
     if
     :: !in[i].mine -> in[i].seen = UNSEEN; in[i].age = 0
     :: else
@@ -308,7 +331,7 @@ inline answer()
 {
     heartbeat(i, in[i].wish, in[i].same, in[i].epoch);
     in[i].asking = 2;
-    in[i].a_holder = (holder == NOBODY -> NOBODY : (holder == i -> ME : OTHER));
+    in[i].a_holder = (holder == NOBODY -> FREE : (holder == i -> ME : OTHER));
     in[i].a_epoch = in[i].epoch;
     in[i].a_same = in[i].same;
     in[i].a_is_same = 1;
@@ -323,6 +346,9 @@ inline answer()
 inline see()
 {
     if
+#ifdef WATCH_ANEW
+    :: true -> in[i].age = 0
+#endif
     :: in[i].seen == UNSEEN || !in[i].a_same || (in[i].seen == HELD) != (in[i].a_holder == OTHER) ->
 #ifdef SEEN_BY_LOOP
         in[i].age = in[i].asked /* seen at the turn's now, long before it was read */
@@ -411,7 +437,7 @@ inline late_arrives()
 #ifdef GIVE_BUSY
 #define CAN_GIVE(x) (KNOWS_SERVER(x) && in[x].mine)
 #else
-#define CAN_GIVE(x) (KNOWS_SERVER(x) && in[x].mine && in[x].request == IDLE)
+#define CAN_GIVE(x) (KNOWS_SERVER(x) && in[x].mine && in[x].request == IDLE && !(CALMED && !in[x].giving))
 #endif
 #define CAN_KEEP(x) (KNOWS_SERVER(x) && in[x].mine && !in[x].giving)
 #define CAN_TAKE(x)                                                                               \
@@ -419,12 +445,19 @@ inline late_arrives()
      (in[x].seen == TAKEABLE && in[x].wary == 0 ||                                 \
       in[x].seen == HELD && in[x].age >= PATIENCE))
 
+#define CAN_LOOK(x)                                                                                \
+    (KNOWS_SERVER(x) && in[x].asking == 0 && !in[x].mine && !(CALMED && CAN_TAKE(x)))
+
 inline ask(what)
 {
     in[i].wish = what;
     in[i].asking = 1;
     in[i].asked = 0;
     in[i].giving = what == GIVE
+#ifdef CALM
+    ;
+    beaten[i] = calm
+#endif
 }
 
 /* kill -9, and another process in its place with another name. What it sent goes on. */
@@ -525,15 +558,15 @@ inline up(value, most)
 /* A prompt request is over for its sender when it is over at the API. */
 inline answered_by_api()
 {
-#ifdef PROMPT
     if
+#ifdef PROMPT
     :: api == 0 ->
         for (k : 0 .. N - 1) {
             in[k].request = IDLE
         }
+#endif
     :: else
     fi
-#endif
 }
 
 inline tick()
@@ -575,8 +608,9 @@ inline tick()
     :: d_step { in[x].asking == 0 && guard(x) -> i = x; ask(what); i = 0; k = 0 }
 #else
 #define ASK(x, what, guard)                                                                        \
-    :: d_step { in[x].asking == 0 && guard(x) -> i = x; ask(what); answer(); i = 0; k = 0 }               \
-    :: d_step { in[x].asking == 0 && guard(x) -> i = x; ask(what); forget_heartbeat(); i = 0; k = 0 }     \
+    :: d_step { in[x].asking == 0 && guard(x) -> i = x; ask(what); answer(); i = 0; k = 0 }        \
+    :: d_step { !CALMED && in[x].asking == 0 && guard(x) ->                                        \
+                i = x; ask(what); forget_heartbeat(); i = 0; k = 0 }                               \
     :: d_step { LATE && in[x].asking == 0 && NONE_LATE && guard(x) ->                  \
                 i = x; ask(what); send_late(); i = 0; k = 0 }
 #endif
@@ -596,6 +630,25 @@ inline tick()
 #define MEET(x)
 #endif
 
+#ifdef CALM
+#define MAY_TICK(x) (beaten[x] && in[x].asking == 0)
+#define MAY_SERVE(x) (in[x].mine && !in[x].giving && in[x].left >= MARGIN)
+
+/* Two turns after a lease somebody serves the slot, and it goes on being served. */
+inline progress()
+{
+    if
+    :: calm ->
+        up(calm_for, L + 2);
+        assert(calm_for < L + 2 || MAY_SERVE(0) || MAY_SERVE(1))
+    :: else
+    fi;
+    for (k : 0 .. N - 1) {
+        beaten[k] = 0
+    }
+}
+#endif
+
 #define CAN_BEGIN(x) (in[x].request == IDLE && in[x].mine && !in[x].giving && due == 0 && MAY_BEGIN(x))
 
 #ifdef PROMPT
@@ -611,17 +664,17 @@ inline tick()
     ASK(x, GIVE, CAN_GIVE)                                                                         \
     ASK(x, KEEP, CAN_KEEP)                                                                         \
     ASK(x, TAKE, CAN_TAKE)                                                                         \
-    STEP(x, KNOWS_SERVER(x) && in[x].asking == 0 && !in[x].mine, ask(NOTHING); answer(); apply())  \
+    STEP(x, CAN_LOOK(x), ask(NOTHING); answer(); apply())                                          \
     STEP(x, in[x].asking == 1, answer())                                                           \
     STEP(x, in[x].asking == 2, apply())                                                            \
-    STEP(x, in[x].asking != 0, forget_heartbeat())                                                 \
+    STEP(x, in[x].asking != 0 && !CALMED, forget_heartbeat())                                      \
     STEP(x, LATE && in[x].asking == 1 && NONE_LATE, send_late())                       \
     STEP(x, in[x].late != NOTHING, late_arrives())                                                 \
     REQUEST(x)                                                                                     \
     UNDRAIN_STEP(x)                                                                                \
     STEP(x, in[x].mine && in[x].left == 0, lose()) /* lease_expire(), sooner or later */           \
     MEET(x)                                                                                        \
-    STEP(x, true, crash())
+    STEP(x, !CALMED, crash())
 
 init
 {
@@ -632,7 +685,12 @@ init
         k = 0
     }
     do
+#ifdef CALM
+    :: d_step { !calm -> calm = 1 }
+    :: d_step { !calm || MAY_TICK(0) && MAY_TICK(1) -> tick(); progress(); k = 0 }
+#else
     :: d_step { true -> tick(); k = 0 }
+#endif
     :: d_step { api > 0 -> api = 0; answered_by_api(); k = 0 }
 #ifdef FAILOVER
     :: d_step { !failed_over && !r_current -> replicate(); k = 0 }
