@@ -2,19 +2,29 @@
  * The leases: one slot, one customer in it, N instances, the database, the API.
  *
  * Slots do not influence each other, so one is enough. Each step below is atomic; the steps of all
- * come in any order, so a step that never comes stands for a stopped process, a slow request or a
- * silent network. What the model claims, and where it is more careful or less than the program, is
- * told in docs/ARCHITECTURE.md, "Leases".
+ * come in any order, so a step that does not come for long is a stopped process, a slow request or
+ * a silent network. docs/ARCHITECTURE.md, "Leases", has the proof that this checks.
  *
- * Time: TICK moves everybody's clock by one. No clock is compared with another: each variable
- * counts the ticks since, or until, something that its owner saw itself. A turn of the event loop
- * reads the clock once, when it begins; `lag` are the ticks that have passed in it since, so a
- * process that is stopped in mid-turn and wakes up decides with an old `now`.
+ * Time: tick() moves everybody's clock by one. No clock is compared with another: each variable
+ * counts the ticks since, or until, something that its owner saw itself. A process that was stopped
+ * in mid-turn decides with an old `now`; the model lets such decisions come at any time at all, and
+ * reads the clock only where the program must read it afresh: before the bytes (send), before it
+ * asks (ask), and when it has read an answer (see).
  *
  * Counters: epoch and renewals would grow for ever. All that the protocol asks of them is whether
  * the row is still as somebody saw it, so that is what is kept: a bit that every change clears.
  *
- * -DNAME leaves out one rule (see tests/model/run), -DREACH=n claims that a state is never reached.
+ * Each of these adds behaviour; all at once are too many states:
+ *   (default)     requests that wait before they are sent, and answers that are late
+ *   -DPROMPT      instead, requests that are sent as they begin and end with the API's work
+ *   -DREST=1      outcomes that are unknown, and then the rows rest
+ *   -DLATE=1      heartbeats that arrive after their connection was given up
+ *   -DSLOW_ASK    heartbeats that take time to reach the database
+ *   -DFAILOVER    a standby that takes over with an older row
+ *   -DCALM        from some time on nothing fails: is the slot served again?
+ *   -DG, -DDRIFT  how long the API and the clocks may be off
+ * Other names leave out one rule (see tests/model/run); -DREACH=n claims that a state of interest
+ * is never reached.
  */
 #ifndef N
 #define N 2
@@ -28,10 +38,10 @@
 #define DRIFT 0 /* by how much a taker's clock runs ahead in one lease */
 #endif
 #ifndef REST
-#define REST 0 /* 1: outcomes may be unknown, and then the rows rest */
+#define REST 0
 #endif
 #ifndef LATE
-#define LATE 0 /* 1: a heartbeat may arrive after its connection was given up */
+#define LATE 0
 #endif
 #ifdef NO_MARGIN
 #define MARGIN 0
@@ -85,8 +95,8 @@ byte api; /* at work on a request, for so many ticks at most */
 typedef instance {
     /* struct lease_slot */
     bool mine;
-    bool giving; /* it was asked to be given back: nothing of it begins any more */
-    byte left;    /* until its deadline */
+    bool giving;   /* it was asked to be given back: nothing of it begins any more */
+    byte left;     /* until its deadline */
     byte seen;
     byte age;      /* since it was last seen to change */
     byte answered; /* since the last heartbeat that was answered was asked */
@@ -125,7 +135,7 @@ bool failed_over;
 
 byte i, k;
 
-/* With -DCALM: from some time on nothing fails any more, and everybody asks once a tick. */
+/* Once it is calm nothing fails any more, and everybody asks once a tick. */
 #ifdef CALM
 bool calm;
 byte calm_for;
@@ -206,7 +216,8 @@ inline heartbeat(who, what, is_same, is_epoch)
     :: what == GIVE && holder == who && is_epoch -> row_given()
     :: what == TAKE && (holder == NOBODY || is_same) ->
 #ifdef REACH
-        assert(REACH != 1 || holder == NOBODY || holder == who || holder == GHOST); /* an overdue slot */
+        /* An overdue slot of somebody who is alive. */
+        assert(REACH != 1 || holder == NOBODY || holder == who || holder == GHOST);
 #endif
         row_changed(true);
         holder = who
@@ -214,7 +225,7 @@ inline heartbeat(who, what, is_same, is_epoch)
     fi
 }
 
-/* ---- an instance's turn ---------------------------------------------------------------- */
+/* ---- what an instance does ------------------------------------------------------------- */
 
 inline lose()
 {
@@ -437,7 +448,8 @@ inline late_arrives()
 #ifdef GIVE_BUSY
 #define CAN_GIVE(x) (KNOWS_SERVER(x) && in[x].mine)
 #else
-#define CAN_GIVE(x) (KNOWS_SERVER(x) && in[x].mine && in[x].request == IDLE && !(CALMED && !in[x].giving))
+#define CAN_GIVE(x)                                                                                \
+    (KNOWS_SERVER(x) && in[x].mine && in[x].request == IDLE && !(CALMED && !in[x].giving))
 #endif
 #define CAN_KEEP(x) (KNOWS_SERVER(x) && in[x].mine && !in[x].giving)
 #define CAN_TAKE(x)                                                                               \
@@ -602,7 +614,7 @@ inline tick()
 #define NONE_LATE (in[0].late == NOTHING && in[1].late == NOTHING)
 #endif
 
-/* Without SLOW_ASK a heartbeat reaches the database as it is asked, or late, or never. */
+/* A heartbeat reaches the database as it is asked (or slowly, or late), or never. */
 #ifdef SLOW_ASK
 #define ASK(x, what, guard)                                                                        \
     :: d_step { in[x].asking == 0 && guard(x) -> i = x; ask(what); i = 0; k = 0 }
@@ -649,7 +661,8 @@ inline progress()
 }
 #endif
 
-#define CAN_BEGIN(x) (in[x].request == IDLE && in[x].mine && !in[x].giving && due == 0 && MAY_BEGIN(x))
+#define CAN_BEGIN(x)                                                                               \
+    (in[x].request == IDLE && in[x].mine && !in[x].giving && due == 0 && MAY_BEGIN(x))
 
 #ifdef PROMPT
 #define REQUEST(x) STEP(x, CAN_BEGIN(x) && in[x].left >= MARGIN, begin(); send())

@@ -68,7 +68,7 @@ inline start(x)
     promise = promise - TOKEN;
     assert(promise >= 0);
 #ifdef REACH
-    assert(REACH != 1 || promise > 0 || own[x] == SLOTS); /* the burst is used up by both together */
+    assert(REACH != 1 || promise > 0 || own[x] == SLOTS); /* both use up the burst together */
 #endif
 }
 

@@ -195,8 +195,7 @@ inline take(x)
     :: d_step { MAY_SETTLE(x) -> settle(own[x]); forget(own[x]) }                                  \
     :: d_step { MAY_SETTLE(x) -> settle(own[x]) } /* the answer is lost */                         \
     :: d_step { MAY_SETTLE(x) && !late.there -> send_late(x) }                                     \
-    :: d_step { own[x].there && (owner != x || own[x].epoch != epoch) && own[x].outcome == QUEUED -> \
-                forget(own[x]) }                                                                   \
+    :: d_step { own[x].there && own[x].outcome == QUEUED && !MAY_SEND(x) -> forget(own[x]) }       \
     :: d_step { epoch < TAKES && owner == x -> forget(own[x]); owner = 2 } /* kill -9 */           \
     :: d_step { epoch < TAKES && owner != x -> take(x) }
 
