@@ -193,7 +193,8 @@ static const char outbox_settle_head[] =
     "  $14::int8[], $15::bool[]) AS r (id, attempts, ord, was_dead) JOIN ours USING (ord)"
     "), u AS ("
     // Absolute values, and only onto a row that is as it was read: a settle that is run twice, or
-    // comes late, changes nothing.
+    // comes late, changes nothing. The customer tells a row from another that a restored database
+    // gave the same id.
     " UPDATE imprint_sync.outbox AS o SET"
     "  status = CASE r.outcome WHEN 'retry' THEN 'pending' ELSE r.outcome END,"
     "  attempts = r.attempts"
@@ -202,7 +203,7 @@ static const char outbox_settle_head[] =
     "   + r.delay_ms * interval '1 millisecond' ELSE o.due_at END,"
     "  settled_at = CASE r.outcome WHEN 'retry' THEN NULL ELSE clock_timestamp() END,"
     "  http_status = r.http_status, error = CASE WHEN r.was_dead THEN 'superseded' ELSE r.error END"
-    " FROM r WHERE o.id = r.id"
+    " FROM r WHERE o.id = r.id AND lower(o.customer_id COLLATE \"C\") = r.key"
     "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
     "  AND (r.was_dead OR o.attempts = r.attempts)%s"
     ")%s, st AS ("
@@ -245,6 +246,7 @@ char *outbox_sql_settle(bool delete_done)
         delete_done ? ", d AS ("
                       " DELETE FROM imprint_sync.outbox AS o USING r"
                       " WHERE r.outcome = 'done' AND o.id = r.id"
+                      "  AND lower(o.customer_id COLLATE \"C\") = r.key"
                       "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
                       "  AND (r.was_dead OR o.attempts = r.attempts))"
                     : ""));
