@@ -158,7 +158,9 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
 {
     struct lessor *lessor = ctx;
     struct lease *lease = lessor->parts.lease;
-    int64_t now = loop_now_ns(lessor->parts.loop);
+    // Read here and not when the turn began: the answer may show a renewal of this very moment,
+    // and the wait for others' slots counts from when they were seen.
+    int64_t now = clock_now_ns();
     lessor->asking = false;
     if (failure != NULL) {
         lessor_beat_failed(lessor, failure, now);

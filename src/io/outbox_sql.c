@@ -205,12 +205,15 @@ static const char outbox_settle_head[] =
     "  http_status = r.http_status, error = CASE WHEN r.was_dead THEN 'superseded' ELSE r.error END"
     " FROM r WHERE o.id = r.id AND lower(o.customer_id COLLATE \"C\") = r.key"
     "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-    "  AND (r.was_dead OR o.attempts = r.attempts)%s"
+    "  AND (r.was_dead OR o.attempts = r.attempts)%s RETURNING r.ord"
     ")%s, st AS ("
     " INSERT INTO imprint_sync.customer_state AS t"
     "  (customer_key, system_id, timeline, accepted_id, accepted_at, body_hash)"
     " SELECT ours.key, $16, $17, ours.accepted_id, clock_timestamp(), decode(ours.hash, 'hex')"
-    " FROM ours WHERE ours.hash IS NOT NULL ORDER BY ours.key"
+    // Only with a row that it settles: one that comes late, or twice, would bring an older hash
+    // back, and a later change to what that stands for would not be sent.
+    " FROM ours WHERE ours.hash IS NOT NULL AND EXISTS (SELECT FROM %s AS z WHERE z.ord = ours.ord)"
+    " ORDER BY ours.key"
     " ON CONFLICT (customer_key) DO UPDATE SET system_id = excluded.system_id,"
     "  timeline = excluded.timeline, accepted_id = excluded.accepted_id,"
     "  accepted_at = excluded.accepted_at, body_hash = excluded.body_hash"
@@ -248,7 +251,8 @@ char *outbox_sql_settle(bool delete_done)
                       " WHERE r.outcome = 'done' AND o.id = r.id"
                       "  AND lower(o.customer_id COLLATE \"C\") = r.key"
                       "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-                      "  AND (r.was_dead OR o.attempts = r.attempts))"
-                    : ""));
+                      "  AND (r.was_dead OR o.attempts = r.attempts) RETURNING r.ord)"
+                    : "",
+        delete_done ? "d" : "u"));
     return buf_take(&out);
 }
