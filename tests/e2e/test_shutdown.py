@@ -98,10 +98,10 @@ def test_an_idle_one_does_not_wait_for_the_database(cluster, db, config, daemon,
 def test_outcomes_wait_for_the_database(cluster, db, sandbox, config, daemon):
     """It stops with outcomes that are not written, and the database comes back in time."""
     sandbox.faults("delay=1000")
-    customers = [new_customer() for _ in range(8)]
+    customers = [new_customer() for _ in range(4)]
     trouble.add_each(db, customers)
     daemon.start()
-    in_flight(sandbox, 8)
+    in_flight(sandbox, 4)
     cluster.stop(signal.SIGQUIT)
     try:
         daemon.wait_event("db.lost")
