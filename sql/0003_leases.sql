@@ -44,7 +44,7 @@ BEGIN
 END
 $$;
 
--- 2. The server on which leases have been watched for a full lease ---------------------------
+-- 2. The server of the last heartbeat --------------------------------------------------------
 
 -- Another system identifier or timeline than this: a restore or a failover, which may have lost
 -- the grant of a slot that looks free.
@@ -76,7 +76,7 @@ DROP FUNCTION imprint_sync.heartbeat(text, text, int, text, text, boolean, small
 --   take: free slots, and slots that are still as the caller saw them a full lease ago
 --   gone: instances that the caller has seen without a heartbeat for a full lease
 --   throttle_ms: the API told the caller to stay away so long; 0: nothing new
---   trust: the caller has watched this server for a full lease
+--   system_id, timeline: of the server, as the caller knows them
 -- Slots are gone through in ascending order, whatever is done to them, and a settle locks its
 -- lease rows in that order as well: so no two of them wait for each other.
 CREATE FUNCTION imprint_sync.heartbeat(
@@ -85,7 +85,7 @@ CREATE FUNCTION imprint_sync.heartbeat(
     p_take smallint[], p_take_epochs bigint[], p_take_renewals bigint[],
     p_give smallint[], p_give_epochs bigint[],
     p_wants int DEFAULT 64, p_gone text[] DEFAULT '{}', p_gone_beats bigint[] DEFAULT '{}',
-    p_throttle_ms bigint DEFAULT 0, p_trust boolean DEFAULT false,
+    p_throttle_ms bigint DEFAULT 0,
     p_system_id text DEFAULT NULL, p_timeline text DEFAULT NULL, p_lease_ms bigint DEFAULT 0
 ) RETURNS TABLE (slot smallint, holder text, epoch bigint, renewals bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -95,6 +95,20 @@ DECLARE
     want   record;
     moved  boolean := false;    -- something that another instance waits for
 BEGIN
+    -- A grant must survive a crash of the server; what it waits for besides is the DBA's choice.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'local', true);
+    END IF;
+
+    -- The first one after a failover or a restore: what looks free may have been granted. Held by
+    -- nobody it is taken like the slot of an instance that died, after a full lease.
+    UPDATE imprint_sync.server SET system_id = p_system_id, timeline = p_timeline
+     WHERE system_id <> p_system_id OR timeline <> p_timeline;
+    IF FOUND THEN
+        UPDATE imprint_sync.lease SET holder = '(failover)', renewals = renewals + 1
+         WHERE holder IS NULL;
+    END IF;
+
     INSERT INTO imprint_sync.instance AS i (id, beats, host, pid, kind, version, pool_open, wants,
                                             lease_ms)
     VALUES (p_instance, 1, p_host, p_pid, p_kind, p_version, p_pool_open, p_wants, p_lease_ms)
@@ -151,10 +165,6 @@ BEGIN
         moved := moved OR FOUND;
     END IF;
 
-    IF p_trust THEN
-        UPDATE imprint_sync.server SET system_id = p_system_id, timeline = p_timeline;
-    END IF;
-
     -- COMMIT fails when the queue is full, which one stuck listener of anybody's can cause.
     IF moved AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('imprint_sync', 'lease');
@@ -181,5 +191,5 @@ GRANT EXECUTE ON FUNCTION
     imprint_sync.resume(),
     imprint_sync.heartbeat(text, text, int, text, text, boolean, smallint[], bigint[],
                            smallint[], bigint[], bigint[], smallint[], bigint[], int,
-                           text[], bigint[], bigint, boolean, text, text, bigint)
+                           text[], bigint[], bigint, text, text, bigint)
    TO imprint_sync_daemon;

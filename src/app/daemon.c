@@ -260,7 +260,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
         relay_on_new_history(daemon->relay);
     }
     relay_on_ready(daemon->relay, hello->source);
-    lessor_on_ready(daemon->lessor);
+    lessor_on_ready(daemon->lessor, hello->new_history);
     daemon_listen(daemon, hello);
     loop_timer_set(daemon->stats_timer,
                    loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
@@ -662,6 +662,7 @@ static void daemon_on_turn(void *ctx)
     if (daemon->phase == DAEMON_PHASE_GONE) {
         return;
     }
+    lessor_expire(daemon->lessor);
     relay_pump(daemon->relay);
     if (daemon->phase == DAEMON_PHASE_STARTING) {
         daemon_watch_start(daemon);

@@ -170,7 +170,6 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
     relay_on_pool(lessor->parts.relay, beaten->paused_ns, beaten->throttled_ns);
     peers_see(&lessor->peers, beaten->peers, beaten->peer_count, now);
     lease_on_peers(lease, peers_longest_lease_ns(&lessor->peers));
-    lease_on_server(lease, beaten->strange_server, now);
     struct lease_change change;
     lease_apply(lease, &lessor->wish, beaten->leases, beaten->lease_count,
                 str_of(lessor->parts.instance), lessor->asked_ns, now, &change);
@@ -205,7 +204,6 @@ static void lessor_beat(struct lessor *lessor, int64_t now)
         .wants = lessor->wants,
         .pool_open = relay_is_open(lessor->parts.relay),
         .throttle_ns = throttled ? throttled_until_ns - now : 0,
-        .trust_server = lease_may_trust(lease, now),
         .gone = gone,
         .gone_count = peers_gone(&lessor->peers, str_of(lessor->parts.instance), now, gone),
     };
@@ -235,15 +233,19 @@ static bool lessor_has_news(const struct lessor *lessor, int64_t now)
            (throttled_until_ns > now && throttled_until_ns != lessor->throttled_until_ns);
 }
 
-void lessor_pump(struct lessor *lessor)
+void lessor_expire(struct lessor *lessor)
 {
-    int64_t now = loop_now_ns(lessor->parts.loop);
     struct lease_change change;
-    lease_expire(lessor->parts.lease, now, &change);
+    lease_expire(lessor->parts.lease, loop_now_ns(lessor->parts.loop), &change);
     if (change.lost_count > 0) {
         lessor_report(lessor, &change, "not renewed in time");
         relay_on_lease(lessor->parts.relay, &change);
     }
+}
+
+void lessor_pump(struct lessor *lessor)
+{
+    int64_t now = loop_now_ns(lessor->parts.loop);
     if (!lessor->ready || lessor->asking) {
         return;
     }
@@ -262,14 +264,16 @@ void lessor_set_burst(struct lessor *lessor, int64_t burst)
     lessor->next_ns = 0;
 }
 
-void lessor_on_ready(struct lessor *lessor)
+void lessor_on_ready(struct lessor *lessor, bool new_history)
 {
     lessor->ready = true;
     lessor->asking = false;
     lessor->asked = false;
     lessor->next_ns = 0;
     memset(&lessor->wish, 0, sizeof lessor->wish);
-    lease_on_connection(lessor->parts.lease);
+    if (new_history) {
+        lease_on_new_history(lessor->parts.lease, clock_now_ns());
+    }
 }
 
 void lessor_on_lost(struct lessor *lessor)
@@ -291,7 +295,7 @@ void lessor_drain(struct lessor *lessor)
 
 bool lessor_is_drained(const struct lessor *lessor)
 {
-    return lease_listed(lessor->parts.lease) == 0 && !lessor->asking;
+    return lease_owed(lessor->parts.lease, loop_now_ns(lessor->parts.loop)) == 0 && !lessor->asking;
 }
 
 bool lessor_has_asked(const struct lessor *lessor)

@@ -30,8 +30,8 @@ void lessor_destroy(struct lessor *lessor);
 // delivery.burst, after a reload.
 void lessor_set_burst(struct lessor *lessor, int64_t burst);
 
-// On a new connection.
-void lessor_on_ready(struct lessor *lessor);
+// On a new connection; `new_history`: to another server, or another line of its history.
+void lessor_on_ready(struct lessor *lessor, bool new_history);
 void lessor_on_lost(struct lessor *lessor);
 
 // Another instance came, left or gave something back, or the pool's state changed.
@@ -41,7 +41,9 @@ void lessor_on_notify(struct lessor *lessor);
 void lessor_drain(struct lessor *lessor);
 bool lessor_is_drained(const struct lessor *lessor);
 
-// Once a turn: lets go of what has run out, and sends a heartbeat when it is time.
+// At the beginning of a turn: lets go of what has run out, before anything is begun with it.
+void lessor_expire(struct lessor *lessor);
+// At its end: sends a heartbeat when it is time.
 void lessor_pump(struct lessor *lessor);
 
 // The first heartbeat has been answered: leases were asked for.

@@ -353,11 +353,11 @@ static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elap
 
 // ---- starting ------------------------------------------------------------------------------
 
-static int64_t relay_not_after(const struct relay *relay, int slot)
+static int64_t relay_not_after(const struct relay *relay)
 {
-    // What starts last has ended a whole timeout before the next owner may begin.
-    return relay->parts.lease->slots[slot].deadline_ns -
-           2 * relay->parts.config->imprint.timeout_ns;
+    // What starts last has ended a whole timeout before the next owner may begin. Of whatever slot:
+    // the token may have come from any of them.
+    return lease_deadline_ns(relay->parts.lease) - 2 * relay->parts.config->imprint.timeout_ns;
 }
 
 static void relay_begin(struct relay *relay, struct update *update, int64_t now)
@@ -368,7 +368,7 @@ static void relay_begin(struct relay *relay, struct update *update, int64_t now)
     pool_started(relay->pool, str_of(update->key), now);
     relay->parts.stats->sent++;
     sender_submit(relay->parts.sender, str_of(update->customer_id), buf_peek(&update->body),
-                  relay_not_after(relay, update->slot), relay_on_answer, update);
+                  relay_not_after(relay), relay_on_answer, update);
 }
 
 // Written outcomes are bounded: a database that takes none stops the sending.
@@ -390,9 +390,12 @@ static struct update *relay_choose(struct relay *relay, int64_t now)
     struct update *best = NULL;
     uint64_t equals = 0; // that may go and have as few attempts as the best
     bool open = pool_state(relay->pool) == POOL_STATE_OPEN;
+    if (now >= relay_not_after(relay)) {
+        return NULL;
+    }
     for (struct update *at = updates_first(relay->updates, UPDATE_STATE_QUEUED); at != NULL;
          at = updates_next(relay->updates, at)) {
-        if (now >= relay_not_after(relay, at->slot) ||
+        if (!lease_is_usable(relay->parts.lease, at->slot) ||
             !pool_may_start(relay->pool, str_of(at->key), now).yes) {
             continue;
         }

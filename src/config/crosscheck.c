@@ -357,6 +357,32 @@ static void crosscheck_durations(const struct crosscheck *check)
     }
 }
 
+// Between two heartbeats nobody compares clocks: all that they drift apart in a lease must fit into
+// the timeout that is kept free at its end. Machines that keep time are less than 0.05 % apart.
+enum { CROSSCHECK_DRIFT = 1000 };
+
+static void crosscheck_lease(const struct crosscheck *check)
+{
+    static const char path[] = "outbox.lease";
+    static const char base[] = "imprint.timeout";
+    if (crosscheck_is_broken(check, path) || crosscheck_is_broken(check, base)) {
+        return;
+    }
+    int64_t most_ns = CROSSCHECK_DRIFT * crosscheck_duration(check, base);
+    if (crosscheck_duration(check, path) > most_ns) {
+        struct buf most;
+        buf_init(&most, CROSSCHECK_TEXT_BYTES);
+        bool ok = value_print_duration(most_ns, &most);
+        assert(ok); // a number and a unit
+        (void)ok;
+        problems_add(check->problems, crosscheck_place(check, path, base), path,
+                     "is too long; it must be at most %s, which is %d times %s: the clocks of two "
+                     "machines drift apart",
+                     most.data, CROSSCHECK_DRIFT, base);
+        buf_free(&most);
+    }
+}
+
 void crosscheck_run(struct config *config, struct keys_seen *seen, struct problems *problems)
 {
     struct crosscheck check = {.config = config, .seen = seen, .problems = problems};
@@ -370,4 +396,5 @@ void crosscheck_run(struct config *config, struct keys_seen *seen, struct proble
     crosscheck_files(&check);
     crosscheck_pairs(&check);
     crosscheck_durations(&check);
+    crosscheck_lease(&check);
 }

@@ -2,8 +2,7 @@
 
 void lease_init(struct lease *lease, int64_t lease_ns)
 {
-    *lease =
-        (struct lease){.lease_ns = lease_ns, .longest_ns = lease_ns, .takes_from_ns = INT64_MAX};
+    *lease = (struct lease){.lease_ns = lease_ns, .longest_ns = lease_ns};
     for (int i = 0; i < LEASE_SLOTS; i++) {
         // Unknown until the first answer: held by somebody, seen for no time at all.
         lease->slots[i] = (struct lease_slot){.held = true, .since_ns = INT64_MAX};
@@ -22,35 +21,17 @@ void lease_on_peers(struct lease *lease, int64_t longest_ns)
 
 // ---- the server ----------------------------------------------------------------------------
 
-void lease_on_connection(struct lease *lease)
+void lease_on_new_history(struct lease *lease, int64_t now)
 {
-    lease->takes_from_ns = INT64_MAX;
-    lease->strange = false;
-}
-
-// What was seen elsewhere proves nothing here: the wait for others' slots begins anew.
-static void lease_look_anew(struct lease *lease, int64_t now)
-{
+    lease->wary_until_ns = now + lease->longest_ns;
     for (int i = 0; i < LEASE_SLOTS; i++) {
         struct lease_slot *slot = &lease->slots[i];
-        slot->since_ns = slot->since_ns == INT64_MAX ? INT64_MAX : now;
+        if (!slot->mine) { // unknown, as in the beginning
+            slot->held = true;
+            slot->listed = false;
+            slot->since_ns = INT64_MAX;
+        }
     }
-}
-
-void lease_on_server(struct lease *lease, bool strange, int64_t now)
-{
-    if (strange && !lease->strange) {
-        lease_look_anew(lease, now);
-        lease->takes_from_ns = now + lease->longest_ns;
-    } else if (!strange) {
-        lease->takes_from_ns = INT64_MIN;
-    }
-    lease->strange = strange;
-}
-
-bool lease_may_trust(const struct lease *lease, int64_t now)
-{
-    return lease->strange && now >= lease->takes_from_ns;
 }
 
 // ---- planning ------------------------------------------------------------------------------
@@ -66,9 +47,16 @@ int lease_wants(const struct lease *lease, int64_t closed_ns, bool probe_due, in
     return probe_due ? min_slots : 0;
 }
 
+// Ours in the database alone, which a failover may have set back: we may have given it back, and
+// another may have taken it.
+static bool lease_is_dubious(const struct lease *lease, const struct lease_slot *slot, int64_t now)
+{
+    return slot->listed && now < lease->wary_until_ns;
+}
+
 static bool lease_is_takeable(const struct lease *lease, const struct lease_slot *slot, int64_t now)
 {
-    if (slot->mine || slot->since_ns > now || now < lease->takes_from_ns) {
+    if (slot->mine || slot->since_ns > now || lease_is_dubious(lease, slot, now)) {
         return false;
     }
     return !slot->held || now - slot->since_ns >= lease->longest_ns;
@@ -120,7 +108,8 @@ void lease_plan(struct lease *lease, int share, const bool busy[LEASE_SLOTS], in
         } else if (missing > 0 && lease_is_takeable(lease, slot, now)) {
             missing--;
             wish->take[wish->take_count++] = i;
-        } else if (missing <= 0 && slot->listed && !busy[i]) {
+        } else if (missing <= 0 && slot->listed && !busy[i] &&
+                   !lease_is_dubious(lease, slot, now)) {
             wish->give[wish->give_count++] = i; // a give that was lost, or what ran out
         }
     }
@@ -158,7 +147,7 @@ static void lease_see(struct lease_slot *slot, const struct lease_row *row, stru
 static bool lease_is_taken(const struct lease *lease, const struct lease_wish *wish,
                            const struct lease_slot *slot, const struct lease_row *row, int64_t now)
 {
-    return !slot->mine && row->epoch != slot->seen_epoch &&
+    return !slot->mine && row->epoch > slot->seen_epoch &&
            lease_has(wish->take, wish->take_count, row->slot) &&
            now - lease->answered_ns < lease->lease_ns;
 }
@@ -212,6 +201,18 @@ void lease_expire(struct lease *lease, int64_t now, struct lease_change *change)
     }
 }
 
+int64_t lease_deadline_ns(const struct lease *lease)
+{
+    int64_t deadline_ns = INT64_MAX;
+    for (int i = 0; i < LEASE_SLOTS; i++) {
+        const struct lease_slot *slot = &lease->slots[i];
+        if (slot->mine && slot->deadline_ns < deadline_ns) {
+            deadline_ns = slot->deadline_ns;
+        }
+    }
+    return deadline_ns;
+}
+
 int64_t lease_next_ns(const struct lease *lease)
 {
     int64_t next_ns = INT64_MAX;
@@ -234,11 +235,12 @@ size_t lease_held(const struct lease *lease)
     return count;
 }
 
-size_t lease_listed(const struct lease *lease)
+size_t lease_owed(const struct lease *lease, int64_t now)
 {
     size_t count = 0;
     for (int i = 0; i < LEASE_SLOTS; i++) {
-        count += lease->slots[i].mine || lease->slots[i].listed;
+        const struct lease_slot *slot = &lease->slots[i];
+        count += slot->mine || (slot->listed && !lease_is_dubious(lease, slot, now));
     }
     return count;
 }

@@ -13,8 +13,9 @@
 // flight it is given back. It is ours no longer from before the heartbeat that gives it back is
 // sent, whatever becomes of that heartbeat.
 //
-// A failover may have lost a grant. So on a server, or a line of its history, that nobody has
-// watched for a full lease yet, a slot that looks free may still be another's, and waits as long.
+// A failover may have lost grants. The first heartbeat on another server, or line of its history,
+// has each free slot held by nobody, so that it too is taken after a full lease; and what was seen
+// before counts for nothing.
 #ifndef DOMAIN_LEASE_H
 #define DOMAIN_LEASE_H
 
@@ -44,8 +45,7 @@ struct lease {
     int64_t lease_ns;
     int64_t longest_ns;  // of all instances': how long another's slot is watched before it is taken
     int64_t answered_ns; // when the last heartbeat that was answered was asked
-    int64_t takes_from_ns; // nothing is taken before; INT64_MAX: until the server is known
-    bool strange;          // the server has not been watched for a full lease
+    int64_t wary_until_ns; // what is ours in the database alone is left alone until then
     bool leaving;
     struct lease_slot slots[LEASE_SLOTS];
 };
@@ -88,13 +88,9 @@ void lease_drain(struct lease *lease);
 // The longest lease of any instance that is known, if it is longer than ours.
 void lease_on_peers(struct lease *lease, int64_t longest_ns);
 
-// A new connection: nothing is taken before lease_on_server. `strange` then says whether the server
-// and the line of its history are others than those last watched for a full lease; it may be told
-// with every answer.
-void lease_on_connection(struct lease *lease);
-void lease_on_server(struct lease *lease, bool strange, int64_t now);
-// The strange server has been watched for a full lease now, which its database should remember.
-bool lease_may_trust(const struct lease *lease, int64_t now);
+// The connection is to another server, or to another line of its history, than the one before.
+// Before the first heartbeat on it.
+void lease_on_new_history(struct lease *lease, int64_t now);
 
 // How many slots to want. A pool that has been closed for longer than a lease wants none, but to
 // have something to probe with when its probe is due: then `min_slots`.
@@ -113,12 +109,15 @@ void lease_apply(struct lease *lease, const struct lease_wish *wish, const struc
 // Slots whose deadline has passed: no longer ours, whatever the database says.
 void lease_expire(struct lease *lease, int64_t now, struct lease_change *change);
 
+// The earliest deadline of our slots; INT64_MAX: there are none.
+int64_t lease_deadline_ns(const struct lease *lease);
+
 // When, at the earliest, another's slot may be taken if it is not renewed; INT64_MAX: never.
 int64_t lease_next_ns(const struct lease *lease);
 
 size_t lease_held(const struct lease *lease);
-// Ours, or listed as ours in the database.
-size_t lease_listed(const struct lease *lease);
+// Still to be given back by one that leaves: ours, or ours in the database alone.
+size_t lease_owed(const struct lease *lease, int64_t now);
 // Whether something may begin in a slot; how long it lasts is for its deadline to say.
 bool lease_is_usable(const struct lease *lease, int slot);
 

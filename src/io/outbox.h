@@ -205,7 +205,6 @@ struct outbox_beat { // all borrowed until the call returns
     int wants;
     bool pool_open;
     int64_t throttle_ns;            // the API told this instance to stay away so long; 0: no news
-    bool trust_server;              // it has been watched for a full lease
     const struct peer *const *gone; // instances to strike off the list
     size_t gone_count;
 };
@@ -215,7 +214,6 @@ struct outbox_beaten {
     const struct peer_row *peers; // in the order in which they started
     size_t peer_count;
     int64_t last_id;
-    bool strange_server;  // not the one, or not its line of history, that was last trusted
     int64_t paused_ns;    // how much longer an operator's pause lasts; INT64_MAX: until resume
     int64_t throttled_ns; // and what the API told another instance
 };

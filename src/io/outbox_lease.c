@@ -13,8 +13,7 @@ enum { BEAT_LEASES, BEAT_LAST_ID, BEAT_PEERS, BEAT_POOL };
 
 static const char outbox_beat_leases[] =
     "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
-    "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
-    "$20)";
+    "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 // Behind the taking: rows up to here may have been sent by the owner before.
 static const char outbox_beat_last_id[] = "SELECT last_value FROM imprint_sync.outbox_id_seq";
@@ -24,15 +23,13 @@ static const char outbox_beat_peers[] = "SELECT i.id, i.beats, i.wants, i.lease_
                                         "imprint_sync.instance AS i ORDER BY i.started_at, i.id"
                                         " LIMIT 128";
 
-// Times as what is left of them, on the database's clock alone. An identity that is not told
-// differs from none.
+// Times as what is left of them, on the database's clock alone.
 static const char outbox_beat_pool[] =
-    "SELECT coalesce(s.system_id <> $1 OR s.timeline <> $2, false),"
-    " CASE WHEN p.paused_until = 'infinity' THEN -1 WHEN p.paused_until > clock_timestamp()"
+    "SELECT CASE WHEN p.paused_until = 'infinity' THEN -1 WHEN p.paused_until > clock_timestamp()"
     "  THEN ceil(extract(epoch FROM p.paused_until - clock_timestamp()) * 1000) ELSE 0 END::int8,"
-    " CASE WHEN p.throttled_until > clock_timestamp() AND p.throttled_by <> $3"
+    " CASE WHEN p.throttled_until > clock_timestamp() AND p.throttled_by <> $1"
     "  THEN ceil(extract(epoch FROM p.throttled_until - clock_timestamp()) * 1000) ELSE 0 END::int8"
-    " FROM imprint_sync.server AS s CROSS JOIN imprint_sync.pool AS p";
+    " FROM imprint_sync.pool AS p";
 
 static void outbox_read_leases(const struct pgrows *rows, struct lease_row list[LEASE_SLOTS],
                                struct outbox_beaten *beaten)
@@ -71,10 +68,9 @@ static void outbox_on_beat(void *ctx, const struct pgconn_failure *failure,
         outbox_read_leases(rows[BEAT_LEASES], leases, &beaten);
         outbox_read_peers(rows[BEAT_PEERS], peers, &beaten);
         beaten.last_id = pgrows_int64(rows[BEAT_LAST_ID], 0, 0);
-        beaten.strange_server = pgrows_bool(rows[BEAT_POOL], 0, 0);
-        int64_t paused_ms = pgrows_int64(rows[BEAT_POOL], 0, 1);
+        int64_t paused_ms = pgrows_int64(rows[BEAT_POOL], 0, 0);
         beaten.paused_ns = paused_ms < 0 ? INT64_MAX : paused_ms * CLOCK_NS_PER_MS;
-        beaten.throttled_ns = pgrows_int64(rows[BEAT_POOL], 0, 2) * CLOCK_NS_PER_MS;
+        beaten.throttled_ns = pgrows_int64(rows[BEAT_POOL], 0, 1) * CLOCK_NS_PER_MS;
     }
     call->beat(call->ctx, failure, failure == NULL ? &beaten : NULL);
     free(call);
@@ -149,15 +145,12 @@ void outbox_heartbeat(struct outbox *outbox, const struct outbox_beat *beat, out
     pgjob_param_int64(job, beat->wants);
     outbox_beat_gone(job, beat);
     pgjob_param_int64(job, beat->throttle_ns / CLOCK_NS_PER_MS);
-    pgjob_param_text(job, beat->trust_server ? "true" : "false");
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
     pgjob_param_int64(job, beat->lease->lease_ns / CLOCK_NS_PER_MS);
     pgjob_statement(job, outbox_beat_last_id);
     pgjob_statement(job, outbox_beat_peers);
     pgjob_statement(job, outbox_beat_pool);
-    pgjob_param_text(job, outbox->system_id);
-    pgjob_param_text(job, outbox->timeline);
     pgjob_param_text(job, outbox->instance);
     pgconn_submit(outbox->conn, job);
 }

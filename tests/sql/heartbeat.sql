@@ -56,10 +56,11 @@ SELECT is((SELECT pool_open FROM imprint_sync.instance WHERE id = 'A'), false, '
 
 -- What the instances tell each other.
 CREATE FUNCTION pg_temp.tell(me text, wants int DEFAULT 64, gone text[] DEFAULT '{}', gone_beats bigint[] DEFAULT '{}',
-                             throttle_ms bigint DEFAULT 0, trust boolean DEFAULT false) RETURNS bigint
+                             throttle_ms bigint DEFAULT 0, system_id text DEFAULT NULL, timeline text DEFAULT NULL,
+                             lease_ms bigint DEFAULT 0) RETURNS bigint
 LANGUAGE sql AS $$
     SELECT count(*) FROM imprint_sync.heartbeat(me, 'host', 7, 'run', '1.0', true, '{}', '{}', '{}', '{}', '{}', '{}', '{}',
-                                                wants, gone, gone_beats, throttle_ms, trust, 'sys', 'line') $$;
+                                                wants, gone, gone_beats, throttle_ms, system_id, timeline, lease_ms) $$;
 SELECT pg_temp.tell('C', 7);
 SELECT is((SELECT wants FROM imprint_sync.instance WHERE id = 'C'), 7::smallint, 'how many slots it wants is carried');
 SELECT pg_temp.tell('D');
@@ -85,11 +86,24 @@ SELECT throws_ok($$SELECT imprint_sync.pause(NULL)$$, '22023', NULL, 'none witho
 SELECT imprint_sync.resume();
 SELECT ok((SELECT paused_until IS NULL AND paused_by IS NULL FROM imprint_sync.pool), 'and its end');
 
-SELECT ok((SELECT system_id IS NOT NULL AND timeline ~ '^[0-9A-F]{8}$' FROM imprint_sync.server), 'the server of the migration is trusted');
+SELECT ok((SELECT system_id IS NOT NULL AND timeline ~ '^[0-9A-F]{8}$' FROM imprint_sync.server), 'the server of the migration is known');
+UPDATE imprint_sync.lease SET holder = NULL, epoch = 4, renewals = 9 WHERE slot IN (8, 9);
+UPDATE imprint_sync.lease SET holder = 'X', epoch = 4, renewals = 9 WHERE slot = 10;
 SELECT pg_temp.tell('C');
-SELECT isnt((SELECT system_id FROM imprint_sync.server), 'sys', 'a heartbeat alone trusts no other');
-SELECT pg_temp.tell('C', 64, '{}', '{}', 0, true);
-SELECT results_eq($$SELECT system_id, timeline FROM imprint_sync.server$$, $$VALUES ('sys', 'line')$$, 'one that has waited does');
+SELECT is(pg_temp.lease(8), '-/4/9', 'a server that does not tell differs from none');
+SELECT pg_temp.tell('C', system_id => system_id, timeline => timeline) FROM imprint_sync.server;
+SELECT is(pg_temp.lease(8), '-/4/9', 'the same changes nothing');
+SELECT pg_temp.tell('C', system_id => system_id, timeline => 'FFFFFFFF') FROM imprint_sync.server;
+SELECT is(pg_temp.lease(8) || pg_temp.lease(9), '(failover)/4/10(failover)/4/10', 'on another timeline what was free is held by nobody');
+SELECT is(pg_temp.lease(10), 'X/4/9', 'and what is held stays');
+SELECT is((SELECT timeline FROM imprint_sync.server), 'FFFFFFFF', 'it is known from now on');
+SELECT pg_temp.beat('C', '{}', '{}', '{8}', '{4}', '{10}', '{}', '{}');
+SELECT is(pg_temp.lease(8), 'C/5/11', 'it is taken like another''s');
+SELECT pg_temp.tell('C', system_id => 'other', timeline => 'FFFFFFFF');
+SELECT is((SELECT system_id FROM imprint_sync.server), 'other', 'another system as well');
+SELECT pg_temp.tell('C', lease_ms => 45000);
+SELECT is((SELECT lease_ms FROM imprint_sync.instance WHERE id = 'C'), 45000::bigint, 'how long its leases last is carried');
+UPDATE imprint_sync.lease SET holder = NULL WHERE slot = 8;
 SELECT throws_ok($$INSERT INTO imprint_sync.pool DEFAULT VALUES$$, '23505', NULL, 'there is one pool');
 DELETE FROM imprint_sync.instance WHERE id IN ('C', 'D');
 

@@ -14,11 +14,9 @@ static struct str name_of(const char *name)
     return str_of(name);
 }
 
-// On a server that has been watched for long.
 static void start(struct lease *lease)
 {
     lease_init(lease, LEASE);
-    lease_on_server(lease, false, 0);
 }
 
 static struct lease_wish plan_share(struct lease *lease, int share, int64_t now)
@@ -238,12 +236,9 @@ START_TEST(the_longest_lease_of_all_is_waited_for)
     ck_assert_uint_eq(plan(&lease, 2 * LEASE - 1).take_count, 0);
     ck_assert_int_eq(lease_next_ns(&lease), 2 * LEASE);
     ck_assert_uint_eq(plan(&lease, 2 * LEASE).take_count, 1);
-    lease_on_connection(&lease);
-    lease_on_server(&lease, true, 10 * SEC);
-    ck_assert_uint_eq(plan(&lease, 10 * SEC + 2 * LEASE - 1).take_count, 0);
     lease_on_peers(&lease, SEC); // never shorter than ours
-    lease_on_server(&lease, false, 20 * SEC);
-    ck_assert_uint_eq(plan(&lease, 10 * SEC + LEASE - 1).take_count, 0);
+    ck_assert_uint_eq(plan(&lease, LEASE - 1).take_count, 0);
+    ck_assert_uint_eq(plan(&lease, LEASE).take_count, 1);
 }
 END_TEST
 
@@ -388,7 +383,7 @@ START_TEST(a_slot_given_back_may_be_taken_again)
     const struct lease_row row = row_of(0, NULL, 5, 10);
     lease_apply(&lease, &wish, &row, 1, STR("me"), 2 * SEC, 2 * SEC, &change);
     ck_assert_uint_eq(change.released_count + change.lost_count, 0); // said when it was planned
-    ck_assert_uint_eq(lease_listed(&lease), 0);
+    ck_assert_uint_eq(lease_owed(&lease, 100 * SEC), 0);
     change = beat(&lease, 3 * SEC, row_of(0, "me", 6, 11));
     ck_assert_uint_eq(change.acquired_count, 1);
     ck_assert(lease_is_usable(&lease, 0));
@@ -401,7 +396,7 @@ START_TEST(a_give_that_was_lost_is_given_again_and_never_used)
     hold(&lease, 1);
     (void)plan_share(&lease, 0, 2 * SEC); // and no answer comes
     ck_assert_uint_eq(lease_held(&lease), 0);
-    ck_assert_uint_eq(lease_listed(&lease), 1);
+    ck_assert_uint_eq(lease_owed(&lease, 100 * SEC), 1);
     struct lease_wish wish = plan_share(&lease, 0, 3 * SEC);
     ck_assert_uint_eq(wish.give_count, 1);
     ck_assert_int_eq(lease.slots[wish.give[0]].seen_epoch, 5);
@@ -460,36 +455,48 @@ START_TEST(a_closed_pool_wants_nothing_after_a_lease_but_to_probe)
 }
 END_TEST
 
-START_TEST(on_a_new_connection_nothing_is_taken_before_the_server_is_known)
+START_TEST(on_a_new_history_what_was_seen_before_counts_for_nothing)
 {
     struct lease lease;
-    start(&lease);
-    beat(&lease, 0, row_of(0, NULL, 4, 9));
-    lease_on_connection(&lease);
-    ck_assert_uint_eq(plan(&lease, SEC).take_count, 0);
-    lease_on_server(&lease, false, 2 * SEC);
-    ck_assert_uint_eq(plan(&lease, 2 * SEC).take_count, 1);
-    ck_assert(!lease_may_trust(&lease, 1000 * SEC)); // nothing to say
+    hold(&lease, 1);
+    beat(&lease, 2 * SEC, row_of(1, NULL, 4, 9));
+    beat(&lease, 2 * SEC, row_of(2, "other", 4, 9));
+    lease_on_new_history(&lease, 20 * SEC);
+    ck_assert(lease_is_usable(&lease, 0)); // for its row to say
+    ck_assert_uint_eq(plan(&lease, 20 * SEC + 10 * LEASE).take_count, 0);
+    // The first heartbeat has what was free held by nobody.
+    beat(&lease, 21 * SEC, row_of(1, "(failover)", 4, 10));
+    beat(&lease, 21 * SEC, row_of(2, "other", 4, 9));
+    ck_assert_uint_eq(plan(&lease, 21 * SEC + LEASE - 1).take_count, 0);
+    ck_assert_uint_eq(plan(&lease, 21 * SEC + LEASE).take_count, 2);
 }
 END_TEST
 
-START_TEST(a_strange_server_is_watched_for_a_lease_before_a_free_slot_is_taken)
+START_TEST(what_a_new_history_has_as_ours_is_not_taken_for_a_lease)
+{
+    // Given back and taken by another, which the failover has lost.
+    struct lease lease;
+    hold(&lease, 1);
+    (void)plan_share(&lease, 0, 2 * SEC);
+    lease_on_new_history(&lease, 20 * SEC);
+    beat(&lease, 21 * SEC, row_of(0, "me", 5, 10));
+    ck_assert_uint_eq(lease_held(&lease), 0);
+    ck_assert_uint_eq(plan(&lease, 20 * SEC + LEASE - 1).take_count, 0);
+    // Nor given back, which would make it free for a third at once.
+    ck_assert_uint_eq(plan_share(&lease, 0, 20 * SEC + LEASE - 1).give_count, 0);
+    ck_assert_uint_eq(lease_owed(&lease, 20 * SEC + LEASE - 1), 0);
+    ck_assert_uint_eq(plan_share(&lease, 0, 20 * SEC + LEASE).give_count, 1);
+    ck_assert_uint_eq(plan(&lease, 20 * SEC + LEASE).take_count, 1);
+}
+END_TEST
+
+START_TEST(an_older_epoch_is_no_taking)
 {
     struct lease lease;
     start(&lease);
     beat(&lease, 0, row_of(0, NULL, 4, 9));
-    beat(&lease, 0, row_of(1, "other", 4, 9));
-    beat(&lease, 0, row_of(2, "me", 4, 9)); // ours in the database alone
-    lease_on_connection(&lease);
-    lease_on_server(&lease, true, 20 * SEC);
-    lease_on_server(&lease, true, 40 * SEC); // the same, told again
-    ck_assert_uint_eq(plan(&lease, 20 * SEC + LEASE - 1).take_count, 0);
-    ck_assert(!lease_may_trust(&lease, 20 * SEC + LEASE - 1));
-    // What was seen on the other server does not count for another's slot either.
-    ck_assert_uint_eq(plan(&lease, 20 * SEC + LEASE).take_count, 3);
-    ck_assert(lease_may_trust(&lease, 20 * SEC + LEASE));
-    lease_on_server(&lease, false, 21 * SEC); // another has watched it long enough
-    ck_assert_uint_eq(plan(&lease, 20 * SEC + LEASE - 1).take_count, 2);
+    struct lease_change change = beat(&lease, SEC, row_of(0, "me", 3, 8)); // a restored database
+    ck_assert_uint_eq(change.acquired_count, 0);
 }
 END_TEST
 
@@ -782,8 +789,9 @@ int main(void)
     tcase_add_test(tests, leaving_gives_everything_back_once_it_is_idle);
     tcase_add_test(tests, a_slot_taken_while_the_drain_began_is_given_back);
     tcase_add_test(tests, a_closed_pool_wants_nothing_after_a_lease_but_to_probe);
-    tcase_add_test(tests, on_a_new_connection_nothing_is_taken_before_the_server_is_known);
-    tcase_add_test(tests, a_strange_server_is_watched_for_a_lease_before_a_free_slot_is_taken);
+    tcase_add_test(tests, on_a_new_history_what_was_seen_before_counts_for_nothing);
+    tcase_add_test(tests, what_a_new_history_has_as_ours_is_not_taken_for_a_lease);
+    tcase_add_test(tests, an_older_epoch_is_no_taking);
     tcase_add_test(tests, knows_when_anothers_slot_may_be_taken_at_the_earliest);
     tcase_add_test(tests, no_slot_ever_has_two_owners);
     tcase_set_timeout(tests, 120);
