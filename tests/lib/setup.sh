@@ -56,6 +56,7 @@ check  clang-tidy               lint
 check  cppcheck                 lint
 check  shellcheck               lint of the scripts
 check  spin                     the model of the leases
+check  mandoc                   lint of the manual pages
 TABLE
 }
 
