@@ -60,6 +60,8 @@ def test_every_table_has_its_place(texts):
     for name, text in texts.items():
         assert text.count("\n.It ") >= 1, name
     assert ".It Cm retry.cap : Ar duration\n" in texts["keys"]
+    assert ".It Cm metadata.*\n" in texts["targets"] and ".It Cm us_state\n" in texts["types"]
+    assert ".It Cm when_null\n" in texts["options"]
     assert ".It Ic dead retry\n" in texts["commands"] and ".It Fl -dry-run\n" in texts["commands"]
     assert ".It Fl c , Fl -config Ar FILE\n" in texts["common"]
 
