@@ -85,6 +85,26 @@ def test_what_the_page_says_of_the_schema_is_in_it():
         assert re.search(rf"TABLE imprint_sync\.{name} \(", sql), name
 
 
+def typed(text):
+    """(command, options) of each command line that stands in an example."""
+    for words in re.findall(r"imprint-sync ((?:(?:dead )?[a-z]+)(?: [^|\n]*)?)$", text, re.M):
+        name = re.match(r"(?:dead )?[a-z]+", words)[0]
+        yield name, set(re.findall(r"--([a-z-]+)", words))
+
+
+@pytest.mark.parametrize("path", manual.PAGES, ids=lambda path: path.name)
+def test_examples_name_what_there_is(path):
+    known = {command.name: {option.name for option in command.options}
+             for command in manual.commands(imprint_sync())}
+    text = path.read_text()
+    examples = "\n".join(re.findall(r"^\.Bd -literal.*?^\.Ed|^\.Dl .*?$", text, re.M | re.S))
+    for name, options in typed(re.sub(r"^.*(?:systemctl|journalctl) .*$| {3}\(.*\)$", "", examples, flags=re.M)):
+        assert name in known and options <= known[name], f"{name} {options}"
+    keys = set(re.findall(r"^ *\.It Cm (\S+) :", page("imprint-sync.yaml.5"), re.M))
+    for word in re.findall(r"^\.(?!It).*?\bCm \"?([a-z]+\.[a-z_]+)", text, re.M):
+        assert word in keys | logged().keys(), word
+
+
 # ---- the log -------------------------------------------------------------------------------------
 
 class Event:
