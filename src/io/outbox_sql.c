@@ -182,12 +182,16 @@ static const char outbox_settle_head[] =
     " SELECT l.slot, l.epoch FROM imprint_sync.lease AS l"
     " WHERE l.holder = $11 AND EXISTS (SELECT FROM c WHERE c.slot = l.slot AND c.epoch = l.epoch)"
     " ORDER BY l.slot FOR KEY SHARE OF l"
+    // IS TRUE, here and below, makes a hash of the list: by joins this would grow with the square.
+    "), v AS MATERIALIZED ("
+    " SELECT c.*, ((c.slot, c.epoch) IN (SELECT held.slot, held.epoch FROM held)) IS TRUE AS mine"
+    "  FROM c"
     "), ours AS MATERIALIZED ("
-    " SELECT c.* FROM c JOIN held USING (slot, epoch)"
+    " SELECT v.* FROM v WHERE v.mine"
     "), late AS MATERIALIZED ("
     // Sent, but the slot went before the answer came: another may have sent something newer before
     // or after it. Nothing is settled; the newest state goes once more.
-    " SELECT c.* FROM c WHERE c.sent AND NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)"
+    " SELECT v.* FROM v WHERE v.sent AND NOT v.mine"
     "), r AS MATERIALIZED ("
     " SELECT r.id, r.attempts, r.was_dead, ours.* FROM unnest($12::int8[], $13::int4[],"
     "  $14::int8[], $15::bool[]) AS r (id, attempts, ord, was_dead) JOIN ours USING (ord)"
@@ -212,7 +216,7 @@ static const char outbox_settle_head[] =
     " SELECT ours.key, $16, $17, ours.accepted_id, clock_timestamp(), decode(ours.hash, 'hex')"
     // Only with a row that it settles: one that comes late, or twice, would bring an older hash
     // back, and a later change to what that stands for would not be sent.
-    " FROM ours WHERE ours.hash IS NOT NULL AND EXISTS (SELECT FROM %s AS z WHERE z.ord = ours.ord)"
+    " FROM ours WHERE ours.hash IS NOT NULL AND (ours.ord IN (SELECT z.ord FROM %s AS z)) IS TRUE"
     " ORDER BY ours.key"
     " ON CONFLICT (customer_key) DO UPDATE SET system_id = excluded.system_id,"
     "  timeline = excluded.timeline, accepted_id = excluded.accepted_id,"
@@ -233,12 +237,12 @@ static const char outbox_settle_head[] =
     "  attempts = CASE o.status WHEN 'pending' THEN o.attempts + 1 ELSE 0 END,"
     "  due_at = CASE o.status WHEN 'pending' THEN o.due_at ELSE clock_timestamp() END,"
     "  settled_at = NULL, http_status = NULL, error = NULL"
-    " FROM (SELECT n.id FROM late CROSS JOIN LATERAL ("
+    " WHERE o.status <> 'dead' AND o.id = ANY (ARRAY(SELECT n.id FROM late CROSS JOIN LATERAL ("
     "   SELECT n.id, bool_or(n.status = 'done') OVER () AS again FROM imprint_sync.outbox AS n"
     "    WHERE n.id > late.accepted_id AND n.status <> 'dead'"
     "     AND lower(n.customer_id COLLATE \"C\") = late.key ORDER BY n.id OFFSET 0) AS n"
-    "  WHERE NOT late.thin AND n.again) AS n WHERE o.id = n.id AND o.status <> 'dead'"
-    ") SELECT c.ord FROM c WHERE NOT EXISTS (SELECT FROM ours WHERE ours.ord = c.ord)";
+    "  WHERE NOT late.thin AND n.again))"
+    ") SELECT v.ord FROM v WHERE NOT v.mine";
 
 char *outbox_sql_settle(bool delete_done)
 {

@@ -47,8 +47,7 @@ MUTANTS = [
     # The cut-off instance goes on sending for two seconds. When it is back its outcomes are old, and
     # it gets no slots (burst 1: one instance has them all), which would make good for them.
     Mutant("settling_without_the_fence", "src/io/outbox_sql.c",
-           "SELECT c.* FROM c JOIN held USING (slot, epoch)",
-           "SELECT c.* FROM c LEFT JOIN held USING (slot, epoch)", "I6",
+           "SELECT v.* FROM v WHERE v.mine", "SELECT v.* FROM v", "I6",
            CALM | {"seconds": 11, "instances": 2, "writes": 100, "rate": 60, "burst": 1,
                    "timeout": 0.2, "lease": 3, "operations": {"switch": 1},
                    "events": (Event(1, "link", 0, "cut", 4.2),)}),
