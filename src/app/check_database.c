@@ -145,7 +145,13 @@ static bool check_schema(struct check *check, const struct check_role *role, str
     " ('function', 'retry_hold', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_release', 'EXECUTE', NULL),"                                             \
     " ('function', 'report', 'EXECUTE', NULL),"                                                    \
-    " ('function', 'vacuum_blocker', 'EXECUTE', NULL)"
+    " ('function', 'vacuum_blocker', 'EXECUTE', NULL),"                                            \
+    " ('table', 'backfill_run', 'SELECT', NULL),"                                                  \
+    " ('table', 'backfill_run', 'INSERT', NULL),"                                                  \
+    " ('table', 'backfill_run', 'UPDATE', NULL),"                                                  \
+    " ('table', 'backfill_run', 'DELETE', NULL),"                                                  \
+    " ('function', 'backfill_page', 'EXECUTE', NULL),"                                             \
+    " ('function', 'backfill_cancel_rows', 'EXECUTE', NULL)"
 
 // What is not there has no row: then the schema's version is another one, which has been said.
 static const char check_rights_sql[] =

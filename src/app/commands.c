@@ -39,6 +39,12 @@ enum option_value {
     OPTION_DRY_RUN,
     OPTION_FORCE,
     OPTION_YES,
+    OPTION_WHERE,
+    OPTION_CUSTOMERS,
+    OPTION_OVERLAP,
+    OPTION_RATE,
+    OPTION_AHEAD,
+    OPTION_NAME,
 };
 
 #define OPTION_FIELD(name) offsetof(struct options, name)
@@ -73,22 +79,34 @@ static const struct {
      "rows with this type of error, as list shows it"},
     {"param", OPTION_PARAM, OPTION_FIELD(param), "NAME", "rows with an error of this field"},
     {"since", OPTION_SINCE, OPTION_FIELD(since), "TIME",
-     "rows that died since then: a timestamp, or\nhow long ago: 30m, 2h, 7d"},
+     "since then (dead: died; backfill: changed):\na timestamp, or how long ago: 30m, 2h, 7d"},
     {"limit", OPTION_LIMIT, OPTION_FIELD(limit), "N", "at most so many"},
-    {"all", OPTION_ALL, OPTION_FIELD(all), NULL, "all dead rows"},
+    {"all", OPTION_ALL, OPTION_FIELD(all), NULL, "all of them: dead rows, or customers"},
     {"each", OPTION_EACH, OPTION_FIELD(each), NULL, "row by row instead of groups"},
     {"reveal", OPTION_REVEAL, OPTION_FIELD(reveal), NULL,
      "show the customer's values and the API's\nmessage too"},
     {"dry-run", OPTION_DRY_RUN, OPTION_FIELD(dry_run), NULL, "only say what would be done"},
     {"force", OPTION_FORCE, OPTION_FIELD(force), NULL,
-     "also where older values may win over newer ones"},
+     "retry: also where older values may win over\nnewer ones; backfill: unchanged ones too"},
     {"yes", OPTION_YES, OPTION_FIELD(yes), NULL, "do not ask"},
+    {"where", OPTION_WHERE, OPTION_FIELD(where), "SQL",
+     "customers for which this condition on\nthe source's columns holds"},
+    {"customers", OPTION_CUSTOMERS, OPTION_FIELD(customers), "FILE",
+     "those of a list of ids, one a line;\n- is standard input"},
+    {"overlap", OPTION_OVERLAP, OPTION_FIELD(overlap), "TIME",
+     "so much earlier than --since; 5m"},
+    {"rate", OPTION_RATE, OPTION_FIELD(rate), "RATE",
+     "no faster than this, below delivery.rate:\n20/s, 600/m"},
+    {"ahead", OPTION_AHEAD, OPTION_FIELD(ahead), "N", "most rows that wait at a time; 10000"},
+    {"name", OPTION_NAME, OPTION_FIELD(name), "NAME", "of the run; one that exists goes on"},
 };
 enum { COMMANDS_OPTIONS = sizeof commands_options / sizeof commands_options[0] };
 
 static int commands_daemon(const struct options *options)
 {
-    return daemon_run(options->config_path, options->once);
+    const struct daemon_options daemon = {.config_path = options->config_path,
+                                          .once = options->once};
+    return daemon_run(&daemon);
 }
 
 struct command {
@@ -168,6 +186,32 @@ static const struct command commands[] = {
      "values, stands in imprint_sync.discarded.\n",
      dead_discard_run,
      {OPTIONS_DEAD, OPTION_YES}},
+    {"backfill",
+     "send many customers once, beside the live changes",
+     "Enqueues customers of the source, a bounded number ahead of the sending, and\n"
+     "waits until all are sent. A daemon on the outbox does the sending, or this\n"
+     "command itself. Live changes always go first. After any interruption the same\n"
+     "--name goes on where it stopped. `backfill list`, pause, resume and cancel steer\n"
+     "it. Exit code 65 when some rows died, 1 when it was stopped before its end.\n",
+     backfill_run,
+     {OPTION_ALL, OPTION_SINCE, OPTION_OVERLAP, OPTION_WHERE, OPTION_CUSTOMERS, OPTION_NAME,
+      OPTION_LIMIT, OPTION_RATE, OPTION_AHEAD, OPTION_FORCE, OPTION_DRY_RUN}},
+    {"backfill list", "list the runs and how far they are", "", backfill_list_run, {OPTION_JSON}},
+    {"backfill pause",
+     "let a run enqueue nothing more",
+     "The process at work on it ends within a second or so. What is enqueued is sent.\n",
+     backfill_pause_run,
+     {OPTION_NAME}},
+    {"backfill resume",
+     "go on with a run, as `backfill --name` does",
+     "",
+     backfill_resume_run,
+     {OPTION_NAME, OPTION_CUSTOMERS, OPTION_LIMIT, OPTION_RATE, OPTION_AHEAD}},
+    {"backfill cancel",
+     "end a run for good, and delete its rows that wait",
+     "",
+     backfill_cancel_run,
+     {OPTION_NAME}},
     {"prune",
      "delete done rows older than outbox.retention now",
      "The daemon does the same by itself, once a minute. Dead rows are never deleted.\n",
@@ -183,6 +227,7 @@ static const struct {
     const char *summary;
 } commands_groups[] = {
     {"dead", "what was given up: look at it, send it again, or delete it"},
+    {"backfill", "send many customers once, beside the live changes"},
 };
 enum { COMMANDS_GROUPS = sizeof commands_groups / sizeof commands_groups[0] };
 
@@ -433,6 +478,13 @@ static int commands_parse_group(int argc, char **argv, size_t group, int *at,
     return -1;
 }
 
+// Whether the word behind a group's name is for the group. Some are commands themselves, with
+// options: `backfill --all`, and `backfill list`.
+static bool commands_wants_group(const struct command *command, const char *word)
+{
+    return command == NULL || (word != NULL && word[0] != '-');
+}
+
 int commands_run(int argc, char **argv)
 {
     struct options options = {.config_path = COMMANDS_CONFIG};
@@ -451,7 +503,8 @@ int commands_run(int argc, char **argv)
     if (command == NULL && group == COMMANDS_GROUPS) {
         return commands_misuse("unknown command: ", name, commands_nearest(name));
     }
-    if (command == NULL) {
+    const char *word = at + 1 < argc ? argv[at + 1] : NULL;
+    if (group < COMMANDS_GROUPS && commands_wants_group(command, word)) {
         code = commands_parse_group(argc, argv, group, &at, &command);
     }
     if (code >= 0) {

@@ -1,5 +1,6 @@
 #include "app/daemon.h"
 
+#include "app/backfill_walk.h"
 #include "app/keyfile.h"
 #include "app/lessor.h"
 #include "app/relay.h"
@@ -21,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -45,6 +45,7 @@ enum daemon_phase {
 
 struct daemon {
     bool once;
+    struct walk *walk; // NULL: this is no backfill
     char instance[96];
     enum daemon_phase phase;
     int exit_code;
@@ -104,6 +105,9 @@ static void daemon_stop(struct daemon *daemon, const char *reason, int exit_code
     daemon->stop_reason = reason;
     service_stopping();
     relay_stop(daemon->relay);
+    if (daemon->walk != NULL) {
+        walk_stop(daemon->walk);
+    }
     log_event(daemon->log, LOG_LEVEL_INFO, "daemon.stopping", LOG_TEXT("reason", reason),
               LOG_I64("in_flight", (int64_t)sender_in_flight(daemon->sender)));
     loop_timer_set(daemon->drain_timer,
@@ -130,7 +134,11 @@ static void daemon_on_stop_signal(void *ctx, int signal_number)
         daemon_leave(daemon);
         return;
     }
-    daemon_stop(daemon, signal_number == SIGINT ? "SIGINT" : "SIGTERM", EX_OK);
+    daemon_stop(daemon,
+                signal_number == SIGINT   ? "SIGINT"
+                : signal_number == SIGHUP ? "SIGHUP"
+                                          : "SIGTERM",
+                EX_OK);
 }
 
 static void daemon_on_goodbye(void *ctx, const struct pgconn_failure *failure)
@@ -647,12 +655,24 @@ static void daemon_watch_stop(struct daemon *daemon)
     if (daemon->phase != DAEMON_PHASE_LEAVING || daemon->goodbye_sent) {
         return;
     }
+    bool walked = daemon->walk == NULL || walk_is_closed(daemon->walk);
     if (!daemon->connected) {
         daemon_leave(daemon);
-    } else if (lessor_is_drained(daemon->lessor)) {
+    } else if (lessor_is_drained(daemon->lessor) && walked) {
         daemon->goodbye_sent = true;
         outbox_count(daemon->outbox, daemon_on_last_counts, daemon);
         outbox_goodbye(daemon->outbox, daemon_on_goodbye, daemon);
+    }
+}
+
+static void daemon_pump_walk(struct daemon *daemon)
+{
+    const char *paused = !daemon->connected                  ? "database"
+                         : lease_held(&daemon->lease) == 0 ? NULL
+                                                           : relay_paused(daemon->relay);
+    walk_pump(daemon->walk, paused);
+    if (walk_ended(daemon->walk) != WALK_END_NONE) {
+        daemon_stop(daemon, walk_reason(daemon->walk), EX_OK);
     }
 }
 
@@ -669,6 +689,10 @@ static void daemon_on_turn(void *ctx)
     } else if (daemon->phase == DAEMON_PHASE_RUNNING && daemon->once) {
         daemon_watch_once(daemon);
     }
+    // Not before the slots are taken: what is in the outbox by then is never skipped as unchanged.
+    if (daemon->walk != NULL && daemon->phase != DAEMON_PHASE_STARTING) {
+        daemon_pump_walk(daemon);
+    }
     daemon_watch_stop(daemon);
     lessor_pump(daemon->lessor);
     daemon_watch_reload(daemon);
@@ -677,22 +701,15 @@ static void daemon_on_turn(void *ctx)
 
 static void daemon_on_hangup(void *ctx, int signal_number)
 {
-    (void)signal_number;
     struct daemon *daemon = ctx;
+    if (daemon->walk != NULL) {
+        daemon_on_stop_signal(daemon, signal_number); // its terminal has gone
+        return;
+    }
     daemon->reload_wanted = !daemon->once; // which ends soon, on what it began with
 }
 
 // ---- set-up --------------------------------------------------------------------------------
-
-static void daemon_name(struct daemon *daemon)
-{
-    char host[48] = "";
-    uint32_t random = 0;
-    gethostname(host, sizeof host - 1);
-    ssize_t got = getrandom(&random, sizeof random, 0);
-    (void)got;
-    snprintf(daemon->instance, sizeof daemon->instance, "%s-%d-%08x", host, (int)getpid(), random);
-}
 
 static bool daemon_open_signals(struct daemon *daemon, struct err *err)
 {
@@ -771,7 +788,8 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .lease = &daemon->lease,
                                         .relay = daemon->relay,
                                         .instance = daemon->instance,
-                                        .burst = daemon->config->delivery.burst};
+                                        .burst = daemon->config->delivery.burst,
+                                        .yields = daemon->walk != NULL};
     daemon->lessor = lessor_create(&lessor);
     const struct vitals_parts vitals = {.loop = daemon->loop,
                                         .outbox = daemon->outbox,
@@ -782,11 +800,12 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);
     loop_watchdog(daemon->loop);
-    return true;
+    return daemon->walk == NULL || walk_open(daemon->walk, daemon->loop, daemon->log, err);
 }
 
 static void daemon_close(struct daemon *daemon)
 {
+    walk_close(daemon->walk);
     sender_destroy(daemon->sender);
     pgconn_destroy(daemon->conn);
     pgconn_destroy(daemon->listen_conn);
@@ -829,22 +848,42 @@ static void daemon_block_hangup(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-int daemon_run(const char *config_path, bool once)
+static void daemon_name(struct daemon *daemon)
 {
-    struct daemon daemon = {.once = once, .exit_code = EX_OK, .config_path = config_path};
+    if (daemon->walk != NULL) {
+        snprintf(daemon->instance, sizeof daemon->instance, "%s", walk_holder(daemon->walk));
+    } else {
+        settings_instance(daemon->instance);
+    }
+}
+
+static void daemon_open_log(struct daemon *daemon)
+{
+    const struct config_log *log = &daemon->config->log;
+    daemon->log = log_create(STDERR_FILENO, service_has_journal());
+    log_configure(daemon->log,
+                  daemon->walk == NULL ? log->level : walk_log_level(daemon->walk, log->level),
+                  log->format);
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+    struct daemon daemon = {.once = options->once,
+                            .walk = options->walk,
+                            .exit_code = EX_OK,
+                            .config_path = options->config_path};
     struct err err = {.kind = ERR_KIND_NONE};
     daemon_block_hangup();
-    daemon.config = settings_load(config_path);
+    daemon.config = settings_load(options->config_path);
     if (daemon.config == NULL) {
         return EX_CONFIG;
     }
-    daemon.log = log_create(STDERR_FILENO, service_has_journal());
-    log_configure(daemon.log, daemon.config->log.level, daemon.config->log.format);
+    daemon_open_log(&daemon);
     stats_init(&daemon.stats);
     daemon_name(&daemon);
     log_event(daemon.log, LOG_LEVEL_INFO, "daemon.start", LOG_TEXT("version", IMPRINT_VERSION),
               LOG_TEXT("instance", daemon.instance),
-              LOG_TEXT("environment", daemon_environment(daemon.config)), LOG_BOOL("once", once));
+              LOG_TEXT("environment", daemon_environment(daemon.config)), LOG_BOOL("once", options->once));
     if (!daemon_open(&daemon, &err) || !loop_run(daemon.loop, &err)) {
         daemon.exit_code = err_exit_code(err.kind);
         log_event(daemon.log, LOG_LEVEL_ERROR, "daemon.stop", LOG_TEXT("reason", err.text));

@@ -4,9 +4,17 @@
 
 #include <stdbool.h>
 
+struct walk;
+
+struct daemon_options {
+    const char *config_path;
+    bool once;
+    struct walk *walk; // a backfill to carry, until it has ended; borrowed; NULL: none
+};
+
 // Runs until it is told to stop, or with `once` until nothing is due any more. Returns the exit
 // code: 0; 65 with `once` when rows died; 69 with `once` when database or API cannot be reached;
 // 78 when configuration, schema or rights are wrong; 1 for the rest.
-int daemon_run(const char *config_path, bool once);
+int daemon_run(const struct daemon_options *options);
 
 #endif

@@ -202,6 +202,7 @@ static void lessor_beat(struct lessor *lessor, int64_t now)
         .lease = lease,
         .wish = &lessor->wish,
         .wants = lessor->wants,
+        .yields = lessor->parts.yields,
         .pool_open = relay_is_open(lessor->parts.relay),
         .throttle_ns = throttled ? throttled_until_ns - now : 0,
         .gone = gone,

@@ -22,6 +22,7 @@ struct lessor_parts { // all borrowed
     struct relay *relay;
     const char *instance;
     int64_t burst; // delivery.burst: fewer slots than hold one whole token are no use
+    bool yields;   // no slots while an instance of `run` lives
 };
 
 struct lessor *lessor_create(const struct lessor_parts *parts);

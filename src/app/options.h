@@ -29,6 +29,12 @@ struct options {
     bool dry_run;         // dead retry
     bool force;           // dead retry
     bool yes;             // dead discard
+    const char *where;    // backfill
+    const char *customers;
+    const char *overlap;
+    const char *rate;
+    const char *ahead;
+    const char *name;
 };
 
 // The commands; each returns the exit code.
@@ -42,6 +48,11 @@ int dead_list_run(const struct options *options);
 int dead_show_run(const struct options *options);
 int dead_retry_run(const struct options *options);
 int dead_discard_run(const struct options *options);
+int backfill_run(const struct options *options);
+int backfill_list_run(const struct options *options);
+int backfill_pause_run(const struct options *options);
+int backfill_resume_run(const struct options *options);
+int backfill_cancel_run(const struct options *options);
 int prune_run(const struct options *options);
 int version_run(const struct options *options);
 

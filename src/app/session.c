@@ -20,6 +20,7 @@ struct session {
     struct pgconn_failure failure;
     session_read_fn read;
     void *read_ctx;
+    size_t read_from; // which statement's rows it gets
     struct outbox_hello hello;
 };
 
@@ -156,7 +157,7 @@ static void session_on_done(void *ctx, const struct pgconn_failure *failure,
 {
     struct session *session = ctx;
     if (failure == NULL && session->read != NULL) {
-        session->read(session->read_ctx, rows[0]);
+        session->read(session->read_ctx, rows[session->read_from]);
     }
     session_note(session, failure);
 }
@@ -177,18 +178,38 @@ static bool session_result(struct session *session, struct err *err)
                    "the database says: %s", session->failure.text);
 }
 
-bool session_query(struct session *session, const char *sql, const char *const *params,
-                   size_t param_count, session_read_fn read, void *ctx, struct err *err)
+// `first`: a statement before it; NULL: none.
+static bool session_submit(struct session *session, const char *first, const char *sql,
+                           const char *const *params, size_t param_count, struct err *err)
 {
     struct pgjob *job = pgjob_create(SESSION_STATEMENT_NS, session_on_done, session);
+    if (first != NULL) {
+        pgjob_statement(job, first);
+    }
     pgjob_statement(job, sql);
     for (size_t i = 0; i < param_count; i++) {
         pgjob_param_text(job, params[i]);
     }
-    session->read = read;
-    session->read_ctx = ctx;
     pgconn_submit(session->conn, job);
     return session_result(session, err);
+}
+
+bool session_query(struct session *session, const char *sql, const char *const *params,
+                   size_t param_count, session_read_fn read, void *ctx, struct err *err)
+{
+    session->read = read;
+    session->read_ctx = ctx;
+    session->read_from = 0;
+    return session_submit(session, NULL, sql, params, param_count, err);
+}
+
+bool session_query_read_only(struct session *session, const char *sql, const char *const *params,
+                             size_t param_count, session_read_fn read, void *ctx, struct err *err)
+{
+    session->read = read;
+    session->read_ctx = ctx;
+    session->read_from = 1;
+    return session_submit(session, "SET TRANSACTION READ ONLY", sql, params, param_count, err);
 }
 
 bool session_execute(struct session *session, const char *sql, struct err *err)

@@ -32,6 +32,10 @@ void session_wake(struct session *session);
 typedef void (*session_read_fn)(void *ctx, const struct pgrows *rows);
 bool session_query(struct session *session, const char *sql, const char *const *params,
                    size_t param_count, session_read_fn read, void *ctx, struct err *err) MUST_CHECK;
+// The same in a transaction that can write nothing.
+bool session_query_read_only(struct session *session, const char *sql, const char *const *params,
+                             size_t param_count, session_read_fn read, void *ctx,
+                             struct err *err) MUST_CHECK;
 // Several statements as one simple query, for migrations.
 bool session_execute(struct session *session, const char *sql, struct err *err) MUST_CHECK;
 

@@ -2,7 +2,10 @@
 
 #include "base/clock.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #define SETTINGS_DB_CONNECT_NS (5 * CLOCK_NS_PER_SEC)
 #define SETTINGS_DB_STATEMENT_NS (10 * CLOCK_NS_PER_SEC)
@@ -55,4 +58,14 @@ struct outbox_options settings_outbox(const struct config *config, const char *i
         .delete_done = config->outbox.retention_ns == 0,
         .timeout_ns = SETTINGS_DB_STATEMENT_NS,
     };
+}
+
+void settings_instance(char name[SETTINGS_INSTANCE_SIZE])
+{
+    char host[48] = "";
+    uint32_t random = 0;
+    gethostname(host, sizeof host - 1);
+    ssize_t got = getrandom(&random, sizeof random, 0);
+    (void)got;
+    snprintf(name, SETTINGS_INSTANCE_SIZE, "%s-%d-%08x", host, (int)getpid(), random);
 }

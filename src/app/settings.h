@@ -16,4 +16,8 @@ struct pgconn_options settings_database(const struct config *config);
 struct sender_options settings_sender(const struct config *config);
 struct outbox_options settings_outbox(const struct config *config, const char *instance);
 
+// This process's name among all instances: host, process id and something by chance.
+enum { SETTINGS_INSTANCE_SIZE = 96 };
+void settings_instance(char name[SETTINGS_INSTANCE_SIZE]);
+
 #endif

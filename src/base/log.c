@@ -17,6 +17,8 @@ struct log {
     enum log_level level;
     enum log_format format;
     struct buf line;
+    log_before_fn before;
+    void *before_ctx;
 };
 
 static const struct {
@@ -51,6 +53,12 @@ void log_configure(struct log *log, enum log_level level, enum log_format format
 {
     log->level = level;
     log->format = format;
+}
+
+void log_before_line(struct log *log, log_before_fn before, void *ctx)
+{
+    log->before = before;
+    log->before_ctx = ctx;
 }
 
 bool log_wants(const struct log *log, enum log_level level)
@@ -178,6 +186,9 @@ void log_write(struct log *log, enum log_level level, const char *event,
          buf_append_char(&log->line, '\n');
     assert(ok); // the cap leaves room for the fixed part of every line
     (void)ok;
+    if (log->before != NULL) {
+        log->before(log->before_ctx);
+    }
     // A log that cannot be written must not stop the daemon, and there is nowhere to say so.
     ssize_t written = write(log->fd, log->line.data, log->line.len);
     (void)written;

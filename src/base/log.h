@@ -38,6 +38,9 @@ struct log;
 struct log *log_create(int fd, bool priority_prefix);
 void log_destroy(struct log *log);
 void log_configure(struct log *log, enum log_level level, enum log_format format);
+// Called before each line that is written, e.g. to clear what a terminal shows there. NULL: none.
+typedef void (*log_before_fn)(void *ctx);
+void log_before_line(struct log *log, log_before_fn before, void *ctx);
 bool log_wants(const struct log *log, enum log_level level);
 
 // One line, one write(2). A field with key NULL is left out.

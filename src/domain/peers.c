@@ -26,7 +26,8 @@ void peers_see(struct peers *peers, const struct peer_row *rows, size_t count, i
         *peer = (struct peer){.beats = rows[i].beats,
                               .since_ns = now,
                               .wants = rows[i].wants,
-                              .lease_ns = rows[i].lease_ns};
+                              .lease_ns = rows[i].lease_ns,
+                              .yields = rows[i].yields};
         snprintf(peer->id, sizeof peer->id, "%.*s", STR_ARG(rows[i].id));
         const struct peer *before = peers_find(peers, str_of(peer->id));
         if (before != NULL && before->beats == peer->beats) {
@@ -64,6 +65,17 @@ size_t peers_gone(const struct peers *peers, struct str self, int64_t now,
     return count;
 }
 
+static bool peers_has_to_yield(const struct peers *peers, const struct peer *peer, struct str self,
+                               int64_t now)
+{
+    for (size_t i = 0; peer->yields && i < peers->count; i++) {
+        if (!peers->list[i].yields && !peers_is_gone(peers, &peers->list[i], self, now)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Those that get slots, in the order of the list.
 struct peers_active {
     int wanting_all;
@@ -82,6 +94,7 @@ static struct peers_active peers_count_active(const struct peers *peers, struct 
         bool is_self = str_equal(str_of(peer->id), self);
         int peer_wants = !anyone ? PEERS_ALL : is_self ? wants : peer->wants;
         if (peer_wants <= 0 || peers_is_gone(peers, peer, self, now) ||
+            peers_has_to_yield(peers, peer, self, now) ||
             active.wanting_all + active.wanting_few == most) {
             continue;
         }
@@ -103,7 +116,8 @@ static bool peers_anyone_wants_all(const struct peers *peers, struct str self, i
         const struct peer *peer = &peers->list[i];
         bool is_self = str_equal(str_of(peer->id), self);
         if ((is_self ? wants : peer->wants) >= PEERS_ALL &&
-            !peers_is_gone(peers, peer, self, now)) {
+            !peers_is_gone(peers, peer, self, now) &&
+            !peers_has_to_yield(peers, peer, self, now)) {
             return true;
         }
     }

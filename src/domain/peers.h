@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,9 @@ enum {
 struct peer_row {
     struct str id;
     int64_t beats;
-    int wants; // at most so many slots
+    int wants;   // at most so many slots
     int64_t lease_ns;
+    bool yields; // gets none while one lives that does not: a backfill beside a `run`
 };
 
 struct peer {
@@ -32,6 +34,7 @@ struct peer {
     int64_t since_ns; // unchanged since
     int wants;
     int64_t lease_ns;
+    bool yields;
 };
 
 struct peers {
@@ -51,7 +54,8 @@ int64_t peers_longest_lease_ns(const struct peers *peers);
 // How many slots the instance `self`, which wants `wants`, is due among those that live. Equal
 // shares, the first ones of the list one more where they do not come out even. Fewer than
 // `min_slots` are no use to anybody: the last ones of the list then stand by, with 0. An instance
-// that wants no more than `min_slots` gets so many. If nobody wants all, all are taken to.
+// that wants no more than `min_slots` gets so many. If nobody wants all, all are taken to. Those
+// that yield count only while all that live do.
 int peers_share(const struct peers *peers, struct str self, int wants, int min_slots, int64_t now);
 
 // The others that have not been seen to live for a whole lease, the longer of theirs and ours, to

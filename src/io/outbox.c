@@ -31,6 +31,8 @@ struct outbox *outbox_create(struct pgconn *conn, const struct outbox_options *o
 static void outbox_drop_options(struct outbox *outbox)
 {
     free(outbox->settle);
+    free(outbox->source_type);
+    free(outbox->source_name);
     free(outbox->find_source);
     free(outbox->fold_with_source);
     free(outbox->source_key);
@@ -47,6 +49,8 @@ void outbox_reconfigure(struct outbox *outbox, const struct outbox_options *opti
     outbox->fold_with_source = NULL; // made by hello, which knows the type of the key
     outbox->find_source = NULL;
     outbox->settle = outbox_sql_settle(options->delete_done);
+    outbox->source_name = NULL;
+    outbox->source_type = NULL;
 }
 
 void outbox_destroy(struct outbox *outbox)

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OUTBOX_SCHEMA_VERSION = 4 }; // the newest migration this program knows
+enum { OUTBOX_SCHEMA_VERSION = 5 }; // the newest migration this program knows
 
 struct outbox;
 
@@ -203,6 +203,7 @@ struct outbox_beat { // all borrowed until the call returns
     const struct lease *lease;
     const struct lease_wish *wish;
     int wants;
+    bool yields; // a backfill: leaves the slots to instances of `run`
     bool pool_open;
     int64_t throttle_ns;            // the API told this instance to stay away so long; 0: no news
     const struct peer *const *gone; // instances to strike off the list

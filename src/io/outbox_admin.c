@@ -148,6 +148,10 @@ static enum outbox_source outbox_read_source(struct outbox *outbox, const struct
     if (match == NULL) {
         return OUTBOX_SOURCE_WRONG_TYPE;
     }
+    free(outbox->source_name);
+    free(outbox->source_type);
+    outbox->source_name = mem_strdup(pgrows_text(rows, 0, 0));
+    outbox->source_type = mem_strdup(pgrows_text(rows, 0, 2));
     free(outbox->fold_with_source);
     outbox->fold_with_source =
         outbox_sql_fold_source(outbox->mapping, pgrows_text(rows, 0, 0), match);

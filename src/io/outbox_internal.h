@@ -29,6 +29,8 @@ struct outbox {
     char *fold_hold_thin;
     char *fold_no_source;
     char *find_source; // as fold_with_source
+    char *source_name; // as SQL; NULL until hello found it ready
+    char *source_type; // of its key
     char *settle;
     // Where state in customer_state must come from; NULL where the server does not tell.
     char *system_id;

@@ -13,15 +13,16 @@ enum { BEAT_LEASES, BEAT_LAST_ID, BEAT_PEERS, BEAT_POOL };
 
 static const char outbox_beat_leases[] =
     "SELECT slot, holder, epoch, renewals FROM imprint_sync.heartbeat("
-    "$1, $2, $3, 'run', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "
+    "$20)";
 
 // Behind the taking: rows up to here may have been sent by the owner before.
 static const char outbox_beat_last_id[] = "SELECT last_value FROM imprint_sync.outbox_id_seq";
 
 // An order that is the same for all.
-static const char outbox_beat_peers[] = "SELECT i.id, i.beats, i.wants, i.lease_ms FROM "
-                                        "imprint_sync.instance AS i ORDER BY i.started_at, i.id"
-                                        " LIMIT 128";
+static const char outbox_beat_peers[] =
+    "SELECT i.id, i.beats, i.wants, i.lease_ms, i.kind = 'backfill' FROM "
+    "imprint_sync.instance AS i ORDER BY i.started_at, i.id LIMIT 128";
 
 // Times as what is left of them, on the database's clock alone.
 static const char outbox_beat_pool[] =
@@ -53,7 +54,8 @@ static void outbox_read_peers(const struct pgrows *rows, struct peer_row list[PE
         list[i] = (struct peer_row){.id = str_of(pgrows_text(rows, i, 0)),
                                     .beats = pgrows_int64(rows, i, 1),
                                     .wants = (int)pgrows_int64(rows, i, 2),
-                                    .lease_ns = pgrows_int64(rows, i, 3) * CLOCK_NS_PER_MS};
+                                    .lease_ns = pgrows_int64(rows, i, 3) * CLOCK_NS_PER_MS,
+                                    .yields = pgrows_bool(rows, i, 4)};
     }
 }
 
@@ -139,6 +141,7 @@ void outbox_heartbeat(struct outbox *outbox, const struct outbox_beat *beat, out
     pgjob_param_text(job, outbox->instance);
     pgjob_param_text(job, host);
     pgjob_param_int64(job, getpid());
+    pgjob_param_text(job, beat->yields ? "backfill" : "run");
     pgjob_param_text(job, outbox->version);
     pgjob_param_text(job, beat->pool_open ? "true" : "false");
     outbox_beat_wish(job, beat->lease, beat->wish);

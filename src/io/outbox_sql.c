@@ -209,8 +209,26 @@ static const char outbox_settle_head[] =
     "  http_status = r.http_status, error = CASE WHEN r.was_dead THEN 'superseded' ELSE r.error END"
     " FROM r WHERE o.id = r.id AND lower(o.customer_id COLLATE \"C\") = r.key"
     "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-    "  AND (r.was_dead OR o.attempts = r.attempts)%s RETURNING r.ord"
-    ")%s, st AS ("
+    "  AND (r.was_dead OR o.attempts = r.attempts)%s"
+    " RETURNING r.ord, o.run_id, r.outcome, r.error, r.was_dead"
+    ")%s, n AS ("
+    // What really changed, by run: so a settle that is run twice counts once.
+    " SELECT x.run_id,"
+    "  count(*) FILTER (WHERE x.outcome = 'done' AND (x.error = 'unchanged') IS NOT TRUE) AS done,"
+    "  count(*) FILTER (WHERE x.outcome = 'done' AND x.error = 'unchanged') AS unchanged,"
+    "  count(*) FILTER (WHERE x.outcome = 'dead') - count(*) FILTER (WHERE x.was_dead) AS dead,"
+    "  count(*) FILTER (WHERE x.outcome = 'retry') AS retried"
+    " FROM (SELECT * FROM u%s) AS x WHERE x.run_id IS NOT NULL GROUP BY x.run_id"
+    "), run AS MATERIALIZED ("
+    // In one order, for two settles may count for the same runs.
+    " SELECT b.id FROM imprint_sync.backfill_run AS b WHERE b.id IN (SELECT n.run_id FROM n)"
+    " ORDER BY b.id FOR NO KEY UPDATE"
+    "), counted AS ("
+    " UPDATE imprint_sync.backfill_run AS b SET done = b.done + n.done,"
+    "  unchanged = b.unchanged + n.unchanged, dead = b.dead + n.dead,"
+    "  retried = b.retried + n.retried"
+    " FROM n JOIN run ON run.id = n.run_id WHERE b.id = n.run_id"
+    "), st AS ("
     " INSERT INTO imprint_sync.customer_state AS t"
     "  (customer_key, system_id, timeline, accepted_id, accepted_at, body_hash)"
     " SELECT ours.key, $16, $17, ours.accepted_id, clock_timestamp(), decode(ours.hash, 'hex')"
@@ -255,8 +273,9 @@ char *outbox_sql_settle(bool delete_done)
                       " WHERE r.outcome = 'done' AND o.id = r.id"
                       "  AND lower(o.customer_id COLLATE \"C\") = r.key"
                       "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-                      "  AND (r.was_dead OR o.attempts = r.attempts) RETURNING r.ord)"
+                      "  AND (r.was_dead OR o.attempts = r.attempts)"
+                      " RETURNING r.ord, o.run_id, r.outcome, r.error, r.was_dead)"
                     : "",
-        delete_done ? "d" : "u"));
+        delete_done ? " UNION ALL SELECT * FROM d" : "", delete_done ? "d" : "u"));
     return buf_take(&out);
 }
