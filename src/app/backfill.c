@@ -258,7 +258,8 @@ bool backfill_count(struct backfill *backfill, struct err *err)
         backfill->total = backfill->limit;
         backfill->total_exact = true;
     }
-    if (!ok && backfill->where != NULL && err->kind == ERR_KIND_INTERNAL) {
+    bool writes = !ok && session_failed_with(backfill->session, "25006");
+    if (!ok && backfill->where != NULL && (err->kind == ERR_KIND_INTERNAL || writes)) {
         err->kind = ERR_KIND_USAGE;
         return err_context(err, "--where, a condition on columns of %s",
                            backfill->config->source.relation);

@@ -63,6 +63,9 @@ static bool ids_make_seekable(struct ids *ids, struct err *err)
         fclose(ids->file);
     }
     ids->file = copy;
+    if (ok) {
+        ids_rewind(ids);
+    }
     return ok || err_set(err, ERR_KIND_DATA, "--customers: the list cannot be kept: %s",
                          strerror(problem));
 }

@@ -282,6 +282,10 @@ static void walk_enqueue(struct walk *walk, const struct outbox_run_page *page)
 static bool walk_may_retry(const struct pgconn_failure *failure)
 {
     static const char *const passing[] = {"08", "40", "53", "55", "57", "58"};
+    // A condition that writes; the connection is dropped for it, as after a failover.
+    if (pgconn_failed_with(failure, "25006")) {
+        return false;
+    }
     bool may = failure->lost;
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++) {
         may = may || pgconn_failed_with(failure, passing[i]);

@@ -414,6 +414,48 @@ static void view_instances(struct view *view, struct json_object *doc)
     view_more(view, count, most);
 }
 
+static void view_backfill(struct view *view, struct json_object *run, const char *lead)
+{
+    int64_t total = status_count(run, "total");
+    int64_t settled = status_count(run, "settled");
+    view_must(buf_printf(&view->line, "%-20.32s %-8s", status_text(run, "name"),
+                         status_text(run, "state")));
+    view_must(buf_printf(&view->line, "%5.1f %%  ",
+                         total <= 0 ? 0.0 : 100.0 * (double)settled / (double)total) &&
+              human_count(settled, &view->line) &&
+              buf_append_str(&view->line,
+                             status_flag(run, "total_exact") ? STR(" of ") : STR(" of ~")) &&
+              human_count(total, &view->line));
+    if (status_at(run, "settled_per_s") != NULL) {
+        view_must(buf_printf(&view->line, "  %.1f/s", status_number(run, "settled_per_s")));
+    }
+    if (status_at(run, "left_s") != NULL) {
+        view_must(buf_append_str(&view->line, STR("  ")) &&
+                  human_age(status_number(run, "left_s"), &view->line) &&
+                  buf_append_str(&view->line, STR(" left")));
+    }
+    if (status_count(run, "dead") > 0) {
+        view_must(buf_append_str(&view->line, STR("  ")) &&
+                  human_count(status_count(run, "dead"), &view->line) &&
+                  buf_append_str(&view->line, STR(" dead")));
+    }
+    view_end(view, lead[0] == '\0' ? VIEW_PLAIN : VIEW_HEAD, lead);
+}
+
+static void view_backfills(struct view *view, struct json_object *doc)
+{
+    struct json_object *list = status_at(doc, "backfills");
+    size_t count = view_length(list);
+    size_t most = view->budget.instances < count ? view->budget.instances : count;
+    if (count > 0) {
+        view_blank(view);
+    }
+    for (size_t i = 0; i < most; i++) {
+        view_backfill(view, json_object_array_get_idx(list, i), i == 0 ? "backfills" : "");
+    }
+    view_more(view, count, most);
+}
+
 static void view_reason(struct view *view, struct json_object *reason)
 {
     view_cell_count(view, 8, status_count(reason, "rows"), true);
@@ -528,6 +570,7 @@ static void view_draw(struct view *view, struct json_object *doc, const char *no
     view_queue(view, doc);
     view_sending(view, doc);
     view_instances(view, doc);
+    view_backfills(view, doc);
     view_dead(view, doc);
     if (view->budget.details) {
         view_blank(view);

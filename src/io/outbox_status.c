@@ -128,6 +128,21 @@ static const char status_prune[] = "SELECT jsonb_build_object('ended_s', round(e
                                    "clock_timestamp() - p.ended_at)),"
                                    " 'deleted', p.deleted) FROM imprint_sync.last_prune AS p";
 
+// Those that are not over; without what they were asked for, which may quote values.
+static const char status_backfills[] =
+    "SELECT coalesce(jsonb_agg(jsonb_build_object('name', b.name, 'scope', b.scope,"
+    "  'state', b.state, 'total', b.total, 'total_exact', b.exact, 'settled', b.settled,"
+    "  'waiting', b.enqueued - b.settled, 'unchanged', b.unchanged, 'dead', b.dead,"
+    "  'settled_per_s', round(b.settled_per_s::numeric, 1), 'holder', b.holder,"
+    "  'seen_s', round(extract(epoch FROM clock_timestamp() - b.updated_at), 1),"
+    "  'left_s', round(greatest(b.total - b.settled, 0)"
+    "    / nullif(b.settled_per_s, 0)::numeric)) ORDER BY b.id), '[]')"
+    " FROM (SELECT r.id, r.name, r.scope, r.state, r.enqueued, r.unchanged, r.dead,"
+    "   r.settled_per_s, r.holder, r.updated_at, r.done + r.unchanged + r.dead AS settled,"
+    "   CASE WHEN r.walked THEN r.enqueued ELSE greatest(r.total, r.enqueued) END AS total,"
+    "   r.total_exact OR r.walked AS exact FROM imprint_sync.backfill_run AS r"
+    "  WHERE r.state IN ('running', 'paused') ORDER BY r.id DESC LIMIT 50) AS b";
+
 // A part more is a row here and, for people, a function in app/status_view.c.
 static const struct {
     const char *name;
@@ -138,6 +153,7 @@ static const struct {
     {"dead", status_dead, false},         {"instances", status_instances, true},
     {"watches", status_watches, false},   {"storage", status_storage, false},
     {"vacuum", status_vacuum, false},     {"prune", status_prune, false},
+    {"backfills", status_backfills, false},
 };
 enum { STATUS_SECTIONS = sizeof status_sections / sizeof status_sections[0] };
 

