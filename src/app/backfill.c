@@ -34,8 +34,8 @@ enum {
 static bool backfill_name_is_valid(const char *name)
 {
     size_t len = strlen(name);
-    bool ok = len > 0 && len < BACKFILL_NAME_SIZE && name[0] != '.' && name[0] != '-' &&
-              name[0] != '_';
+    bool ok =
+        len > 0 && len < BACKFILL_NAME_SIZE && name[0] != '.' && name[0] != '-' && name[0] != '_';
     for (size_t i = 0; ok && i < len; i++) {
         char c = str_lower_char(name[i]);
         ok = (c >= 'a' && c <= 'z') || str_is_digit(c) || c == '_' || c == '.' || c == '-';
@@ -48,8 +48,7 @@ static bool backfill_read_name(struct backfill *backfill, struct err *err)
 {
     const char *name = backfill->options->name;
     if (name != NULL && !backfill_name_is_valid(name)) {
-        return err_set(err, ERR_KIND_USAGE,
-                       "--name: letters, digits, '-', '_' and '.', at most %d",
+        return err_set(err, ERR_KIND_USAGE, "--name: letters, digits, '-', '_' and '.', at most %d",
                        BACKFILL_NAME_SIZE - 1);
     }
     if (name == NULL && backfill->scope_name == NULL) {
@@ -108,9 +107,8 @@ static bool backfill_read_numbers(struct backfill *backfill, struct err *err)
         (!value_parse_count(str_of(options->limit), &backfill->limit) || backfill->limit < 1)) {
         return err_set(err, ERR_KIND_USAGE, "--limit takes a number from 1 on");
     }
-    if (options->ahead != NULL &&
-        (!value_parse_count(str_of(options->ahead), &backfill->ahead) || backfill->ahead < 1 ||
-         backfill->ahead > BACKFILL_AHEAD_MAX)) {
+    if (options->ahead != NULL && (!value_parse_count(str_of(options->ahead), &backfill->ahead) ||
+                                   backfill->ahead < 1 || backfill->ahead > BACKFILL_AHEAD_MAX)) {
         return err_set(err, ERR_KIND_USAGE, "--ahead takes a number from 1 to %d",
                        BACKFILL_AHEAD_MAX);
     }
@@ -150,8 +148,9 @@ static void backfill_read_text(void *ctx, const struct pgrows *rows)
 {
     char **text = ctx;
     free(*text);
-    *text = pgrows_count(rows) == 0 || pgrows_null(rows, 0, 0) ? NULL
-                                                               : mem_strdup(pgrows_text(rows, 0, 0));
+    *text = pgrows_count(rows) == 0 || pgrows_null(rows, 0, 0)
+                ? NULL
+                : mem_strdup(pgrows_text(rows, 0, 0));
 }
 
 // A time by the database's clock, less the overlap: a transaction that was open at that time may
@@ -159,7 +158,8 @@ static void backfill_read_text(void *ctx, const struct pgrows *rows)
 static bool backfill_find_since(struct backfill *backfill, struct err *err)
 {
     if (backfill->config->source.updated_at == NULL) {
-        return err_set(err, ERR_KIND_CONFIG, "--since needs source.updated_at in the configuration");
+        return err_set(err, ERR_KIND_CONFIG,
+                       "--since needs source.updated_at in the configuration");
     }
     int64_t value = 0;
     char ago[24];
@@ -196,8 +196,7 @@ static bool backfill_find_scope(struct backfill *backfill, struct err *err)
     if (strcmp(name, "customers") == 0) {
         backfill->ids = ids_open(backfill->argument, err);
         free(backfill->argument);
-        backfill->argument =
-            backfill->ids == NULL ? NULL : mem_strdup(ids_digest(backfill->ids));
+        backfill->argument = backfill->ids == NULL ? NULL : mem_strdup(ids_digest(backfill->ids));
         return backfill->ids != NULL;
     }
     return true;
@@ -239,8 +238,8 @@ static bool backfill_count_source(struct backfill *backfill, struct err *err)
     }
     *err = (struct err){.kind = ERR_KIND_NONE};
     sql = outbox_scope_sql_plan(session_outbox(session), &scope);
-    ok = session_query_read_only(session, sql, params, count, backfill_read_plan,
-                                 &backfill->total, err);
+    ok = session_query_read_only(session, sql, params, count, backfill_read_plan, &backfill->total,
+                                 err);
     free(sql);
     return ok;
 }
@@ -313,10 +312,11 @@ static bool backfill_find(struct backfill *backfill, struct backfill_found *foun
 static bool backfill_add(struct backfill *backfill, bool *added, struct err *err)
 {
     if (backfill->scope_name == NULL) {
-        return err_set(err, ERR_KIND_USAGE,
-                       "there is no run %s to go on with: say which customers, with --all, --since, "
-                       "--where or --customers",
-                       backfill->name);
+        return err_set(
+            err, ERR_KIND_USAGE,
+            "there is no run %s to go on with: say which customers, with --all, --since, "
+            "--where or --customers",
+            backfill->name);
     }
     if (!backfill_count(backfill, err)) {
         return false;
@@ -341,9 +341,9 @@ static bool backfill_add(struct backfill *backfill, bool *added, struct err *err
                                   total,
                                   backfill->total_exact ? "true" : "false",
                                   backfill->holder};
-    bool ok = session_query(backfill->session, outbox_run_add, params,
-                            sizeof params / sizeof params[0], backfill_read_count,
-                            &backfill->run_id, err);
+    bool ok =
+        session_query(backfill->session, outbox_run_add, params, sizeof params / sizeof params[0],
+                      backfill_read_count, &backfill->run_id, err);
     *added = ok && backfill->run_id != 0;
     return ok;
 }
@@ -365,8 +365,7 @@ static bool backfill_check_same(const struct backfill *backfill, const struct ba
         return err_set(err, ERR_KIND_USAGE, "run %s was begun with --%s, not --%s", name,
                        found->cell[OUTBOX_RUN_SCOPE], backfill->scope_name);
     }
-    if (backfill->argument != NULL &&
-        !found_is(found, OUTBOX_RUN_ARGUMENT, backfill->argument)) {
+    if (backfill->argument != NULL && !found_is(found, OUTBOX_RUN_ARGUMENT, backfill->argument)) {
         return err_set(err, ERR_KIND_USAGE,
                        "run %s was begun with another --%s: leave it out to go on, or take another "
                        "--name",
@@ -415,16 +414,13 @@ static bool backfill_forget(struct backfill *backfill, const struct backfill_fou
 static bool backfill_take(struct backfill *backfill, const struct backfill_found *found,
                           bool *taken, struct err *err)
 {
-    const char *const params[] = {found->cell[OUTBOX_RUN_ID],
-                                  backfill->holder,
-                                  found->cell[OUTBOX_RUN_HOLDER],
-                                  found->cell[OUTBOX_RUN_RENEWALS],
-                                  backfill->options->rate,
-                                  backfill->options->limit,
+    const char *const params[] = {found->cell[OUTBOX_RUN_ID],     backfill->holder,
+                                  found->cell[OUTBOX_RUN_HOLDER], found->cell[OUTBOX_RUN_RENEWALS],
+                                  backfill->options->rate,        backfill->options->limit,
                                   backfill->options->ahead};
     int64_t id = 0;
-    if (!session_query(backfill->session, outbox_run_take, params,
-                       sizeof params / sizeof params[0], backfill_read_count, &id, err)) {
+    if (!session_query(backfill->session, outbox_run_take, params, sizeof params / sizeof params[0],
+                       backfill_read_count, &id, err)) {
         return false;
     }
     *taken = id != 0;
@@ -635,8 +631,7 @@ static bool backfill_release(struct backfill *backfill, struct err *err)
 static bool backfill_connect(struct backfill *backfill, struct err *err)
 {
     backfill->session = session_open(backfill->config, err);
-    return backfill->session != NULL &&
-           session_hello(backfill->session, &backfill->hello, err) &&
+    return backfill->session != NULL && session_hello(backfill->session, &backfill->hello, err) &&
            outbox_schema_is_right(&backfill->hello, err);
 }
 
@@ -705,8 +700,7 @@ static int backfill_do(struct backfill *backfill, struct err *err)
                                 "--dry-run needs --all, --since, --where or --customers");
         return ok ? EX_OK : err_exit_code(err->kind);
     }
-    return backfill_claim(backfill, err) ? backfill_walk(backfill, err)
-                                         : err_exit_code(err->kind);
+    return backfill_claim(backfill, err) ? backfill_walk(backfill, err) : err_exit_code(err->kind);
 }
 
 static void backfill_close(struct backfill *backfill)

@@ -28,14 +28,15 @@ static int runs_do(const struct options *options, const char *command, bool need
     struct config *config = NULL;
     struct session *session = NULL;
     if (needs_name && options->name == NULL) {
-        err_set(&err, ERR_KIND_USAGE, "which run? --name NAME; `imprint-sync backfill list` shows "
-                                      "them");
+        err_set(&err, ERR_KIND_USAGE,
+                "which run? --name NAME; `imprint-sync backfill list` shows "
+                "them");
     } else if ((config = settings_load(options->config_path)) == NULL) {
         return EX_CONFIG;
     } else {
         session = session_open(config, &err);
-        bool ok = session != NULL && session_need_schema(session, &err) &&
-                  action(session, options, &err);
+        bool ok =
+            session != NULL && session_need_schema(session, &err) && action(session, options, &err);
         (void)ok; // stands in err
     }
     if (err.kind != ERR_KIND_NONE) {
@@ -149,8 +150,9 @@ static bool runs_set(struct session *session, const struct options *options, con
     const char *const params[] = {options->name};
     return session_query(session, sql, params, 1, runs_read_state, state, err) &&
            (state->state[0] != '\0' ||
-            err_set(err, ERR_KIND_USAGE, "there is no run %.64s; `imprint-sync backfill list` "
-                                         "shows them",
+            err_set(err, ERR_KIND_USAGE,
+                    "there is no run %.64s; `imprint-sync backfill list` "
+                    "shows them",
                     options->name));
 }
 

@@ -37,8 +37,8 @@ struct walk {
     char *position; // owned; NULL: at the beginning
     int64_t next_look_ns;
     int64_t next_renew_ns;
-    int64_t retry_ns; // reading again after a failure, not before
-    int64_t paced_ns; // with a rate: until when it has been used up
+    int64_t retry_ns;   // reading again after a failure, not before
+    int64_t paced_ns;   // with a rate: until when it has been used up
     int64_t page_count; // of the page being enqueued
     enum walk_end end;
     char reason[300];
@@ -261,8 +261,8 @@ static void walk_on_enqueued(void *ctx, const struct pgconn_failure *failure)
     walk->looked = false;
     walk->next_look_ns = 0;
     if (failure == NULL && walk->options.rate.count > 0) {
-        walk->paced_ns += (int64_t)((double)walk->page_count * (double)CLOCK_NS_PER_SEC /
-                                    walk_rate_per_s(walk));
+        walk->paced_ns +=
+            (int64_t)((double)walk->page_count * (double)CLOCK_NS_PER_SEC / walk_rate_per_s(walk));
     }
     if (failure != NULL && !pgconn_failed_with(failure, "55006")) {
         pgconn_log_failure(walk->log, "backfill", failure);
@@ -326,10 +326,9 @@ static void walk_read_ids(struct walk *walk, int64_t most)
     ids_read(walk->options.ids, after, most, &keys, &got);
     snprintf(line, sizeof line, "%lld", (long long)got.line);
     char *array = pgarray_take(&keys);
-    walk_enqueue(walk, &(struct outbox_run_page){.position = line,
-                                                 .keys = array,
-                                                 .count = got.count,
-                                                 .walked = got.ended});
+    walk_enqueue(walk,
+                 &(struct outbox_run_page){
+                     .position = line, .keys = array, .count = got.count, .walked = got.ended});
     free(array);
 }
 
@@ -349,8 +348,8 @@ static void walk_read(struct walk *walk, int64_t most)
 // The limit was reached: where it stands is the end.
 static void walk_cut(struct walk *walk)
 {
-    walk_enqueue(walk, &(struct outbox_run_page){
-                           .position = walk->position, .keys = "{}", .walked = true});
+    walk_enqueue(
+        walk, &(struct outbox_run_page){.position = walk->position, .keys = "{}", .walked = true});
 }
 
 // ---- the turn ------------------------------------------------------------------------------
@@ -414,8 +413,7 @@ static void walk_on_hello(void *ctx, const struct pgconn_failure *failure,
     } else if (!walk->begun) {
         walk->begun = true;
         walk->began_ns = loop_now_ns(walk->loop);
-        log_event(walk->log, LOG_LEVEL_INFO, "backfill.start",
-                  LOG_TEXT("name", walk->options.name),
+        log_event(walk->log, LOG_LEVEL_INFO, "backfill.start", LOG_TEXT("name", walk->options.name),
                   LOG_TEXT("scope", walk->options.scope_name),
                   LOG_I64(walk->options.total < 0 ? NULL : "total", walk->options.total));
     }
@@ -470,16 +468,15 @@ bool walk_open(struct walk *walk, struct loop *loop, struct log *log, struct err
 static void walk_log_end(const struct walk *walk)
 {
     static const char *const names[] = {
-        [WALK_END_NONE] = "failed",        [WALK_END_DONE] = "done",
-        [WALK_END_STOPPED] = "paused",     [WALK_END_PAUSED] = "paused",
+        [WALK_END_NONE] = "failed",         [WALK_END_DONE] = "done",
+        [WALK_END_STOPPED] = "paused",      [WALK_END_PAUSED] = "paused",
         [WALK_END_CANCELLED] = "cancelled", [WALK_END_TAKEN] = "taken",
         [WALK_END_FAILED] = "failed"};
     log_event(walk->log, LOG_LEVEL_INFO, "backfill.done", LOG_TEXT("name", walk->options.name),
               LOG_TEXT("state", names[walk->end]), LOG_TEXT("reason", walk->reason),
               LOG_I64("enqueued", walk->counts.enqueued), LOG_I64("done", walk->counts.done),
               LOG_I64("unchanged", walk->counts.unchanged), LOG_I64("dead", walk->counts.dead),
-              LOG_I64("elapsed_s",
-                      (loop_now_ns(walk->loop) - walk->began_ns) / CLOCK_NS_PER_SEC));
+              LOG_I64("elapsed_s", (loop_now_ns(walk->loop) - walk->began_ns) / CLOCK_NS_PER_SEC));
 }
 
 void walk_close(struct walk *walk)

@@ -138,6 +138,7 @@ static bool check_schema(struct check *check, const struct check_role *role, str
     " ('function', 'error_is_name', 'EXECUTE', NULL),"                                             \
     " ('function', 'error_targets', 'EXECUTE', NULL),"                                             \
     " ('function', 'error_reason', 'EXECUTE', NULL),"                                              \
+    " ('function', 'retry_lock', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_thin', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_later', 'EXECUTE', NULL),"                                               \
     " ('function', 'retry_rows', 'EXECUTE', NULL),"                                                \

@@ -93,8 +93,7 @@ static const struct {
      "customers for which this condition on\nthe source's columns holds"},
     {"customers", OPTION_CUSTOMERS, OPTION_FIELD(customers), "FILE",
      "those of a list of ids, one a line;\n- is standard input"},
-    {"overlap", OPTION_OVERLAP, OPTION_FIELD(overlap), "TIME",
-     "so much earlier than --since; 5m"},
+    {"overlap", OPTION_OVERLAP, OPTION_FIELD(overlap), "TIME", "so much earlier than --since; 5m"},
     {"rate", OPTION_RATE, OPTION_FIELD(rate), "RATE",
      "no faster than this, below delivery.rate:\n20/s, 600/m"},
     {"ahead", OPTION_AHEAD, OPTION_FIELD(ahead), "N", "most rows that wait at a time; 10000"},
@@ -239,7 +238,7 @@ static void commands_help(FILE *out)
           "Keeps a partner's CRM and Imprint in step.\n\ncommands:\n",
           out);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
     }
     fputs("\n`imprint-sync COMMAND --help` shows the options of a command.\n", out);
 }
@@ -259,7 +258,7 @@ static void commands_group_help(size_t group, FILE *out)
     fprintf(out, "%s: %s\n\ncommands:\n", name, commands_groups[group].summary);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
         if (command_in_group(&commands[i], name) != NULL) {
-            fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+            fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
         }
     }
     fprintf(out, "\n`imprint-sync %s COMMAND --help` shows the options of a command.\n", name);

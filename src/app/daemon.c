@@ -667,7 +667,7 @@ static void daemon_watch_stop(struct daemon *daemon)
 
 static void daemon_pump_walk(struct daemon *daemon)
 {
-    const char *paused = !daemon->connected                  ? "database"
+    const char *paused = !daemon->connected                ? "database"
                          : lease_held(&daemon->lease) == 0 ? NULL
                                                            : relay_paused(daemon->relay);
     walk_pump(daemon->walk, paused);
@@ -883,7 +883,8 @@ int daemon_run(const struct daemon_options *options)
     daemon_name(&daemon);
     log_event(daemon.log, LOG_LEVEL_INFO, "daemon.start", LOG_TEXT("version", IMPRINT_VERSION),
               LOG_TEXT("instance", daemon.instance),
-              LOG_TEXT("environment", daemon_environment(daemon.config)), LOG_BOOL("once", options->once));
+              LOG_TEXT("environment", daemon_environment(daemon.config)),
+              LOG_BOOL("once", options->once));
     if (!daemon_open(&daemon, &err) || !loop_run(daemon.loop, &err)) {
         daemon.exit_code = err_exit_code(err.kind);
         log_event(daemon.log, LOG_LEVEL_ERROR, "daemon.stop", LOG_TEXT("reason", err.text));

@@ -420,12 +420,12 @@ static void view_backfill(struct view *view, struct json_object *run, const char
     int64_t settled = status_count(run, "settled");
     view_must(buf_printf(&view->line, "%-20.32s %-8s", status_text(run, "name"),
                          status_text(run, "state")));
-    view_must(buf_printf(&view->line, "%5.1f %%  ",
-                         total <= 0 ? 0.0 : 100.0 * (double)settled / (double)total) &&
-              human_count(settled, &view->line) &&
-              buf_append_str(&view->line,
-                             status_flag(run, "total_exact") ? STR(" of ") : STR(" of ~")) &&
-              human_count(total, &view->line));
+    view_must(
+        buf_printf(&view->line, "%5.1f %%  ",
+                   total <= 0 ? 0.0 : 100.0 * (double)settled / (double)total) &&
+        human_count(settled, &view->line) &&
+        buf_append_str(&view->line, status_flag(run, "total_exact") ? STR(" of ") : STR(" of ~")) &&
+        human_count(total, &view->line));
     if (status_at(run, "settled_per_s") != NULL) {
         view_must(buf_printf(&view->line, "  %.1f/s", status_number(run, "settled_per_s")));
     }

@@ -116,8 +116,7 @@ static bool peers_anyone_wants_all(const struct peers *peers, struct str self, i
         const struct peer *peer = &peers->list[i];
         bool is_self = str_equal(str_of(peer->id), self);
         if ((is_self ? wants : peer->wants) >= PEERS_ALL &&
-            !peers_is_gone(peers, peer, self, now) &&
-            !peers_has_to_yield(peers, peer, self, now)) {
+            !peers_is_gone(peers, peer, self, now) && !peers_has_to_yield(peers, peer, self, now)) {
             return true;
         }
     }

@@ -13,7 +13,8 @@
 // A page goes over many rows where a condition leaves few.
 #define RUN_READ_NS (60 * CLOCK_NS_PER_SEC)
 
-// ---- the statements that depend on the source ----------------------------------------------------
+// ---- the statements that depend on the source
+// ----------------------------------------------------
 
 static void run_must(bool ok)
 {
@@ -35,8 +36,7 @@ static void run_sql_condition(struct buf *out, const struct outbox_scope *scope,
     }
 }
 
-static char *run_sql_page(const struct outbox *outbox, const struct outbox_scope *scope,
-                          bool first)
+static char *run_sql_page(const struct outbox *outbox, const struct outbox_scope *scope, bool first)
 {
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
@@ -102,7 +102,8 @@ char *outbox_scope_sql_sample(const struct outbox *outbox, const struct outbox_s
     return run_sql_keys(outbox, scope, "", NULL, tail);
 }
 
-// ---- the walk --------------------------------------------------------------------------------------
+// ---- the walk
+// --------------------------------------------------------------------------------------
 
 struct run_call {
     union {
@@ -278,7 +279,8 @@ void outbox_run_end(struct outbox *outbox, int64_t run_id, bool finished, outbox
     pgconn_submit(outbox->conn, job);
 }
 
-// ---- for commands ----------------------------------------------------------------------------------
+// ---- for commands
+// ----------------------------------------------------------------------------------
 
 const char outbox_run_since[] =
     "SELECT (coalesce($1::timestamptz, clock_timestamp() - $2::int8 * interval '1 millisecond')"
@@ -330,7 +332,8 @@ const char outbox_run_cancel[] =
     "  WHERE name = $1::text AND state IN ('running', 'paused') RETURNING 1)"
     " SELECT id, state FROM imprint_sync.backfill_run WHERE name = $1::text";
 
-const char outbox_run_cancel_rows[] = "SELECT imprint_sync.backfill_cancel_rows($1::int8, $2::int4)";
+const char outbox_run_cancel_rows[] =
+    "SELECT imprint_sync.backfill_cancel_rows($1::int8, $2::int4)";
 
 const char outbox_run_reasons[] =
     "SELECT sum(e.n)::int8, imprint_sync.error_type(e.http_status, e.error) || coalesce(' ' ||"

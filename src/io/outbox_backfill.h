@@ -12,7 +12,8 @@ struct outbox_scope {
     const char *where;      // an SQL condition; NULL: none
 };
 
-// ---- the walk; the outbox's instance is the holder, and its hello found the source ready ---------
+// ---- the walk; the outbox's instance is the holder, and its hello found the source ready
+// ---------
 
 enum outbox_run_state {
     OUTBOX_RUN_RUNNING,
@@ -62,7 +63,8 @@ typedef void (*outbox_run_end_fn)(void *ctx, const struct pgconn_failure *failur
 void outbox_run_end(struct outbox *outbox, int64_t run_id, bool finished, outbox_run_end_fn done,
                     void *ctx);
 
-// ---- for commands, which do one thing after the other --------------------------------------------
+// ---- for commands, which do one thing after the other
+// --------------------------------------------
 
 // The caller frees them. $1: the scope's `since`, where it has one.
 char *outbox_scope_sql_count(const struct outbox *outbox, const struct outbox_scope *scope,
@@ -107,10 +109,10 @@ extern const char outbox_run_take[];
 extern const char outbox_run_forget[];
 // $1 id, $2 holder: as outbox_run_end without `finished`.
 extern const char outbox_run_release[];
-extern const char outbox_run_list[];      // one JSON array
+extern const char outbox_run_list[];        // one JSON array
 extern const char outbox_run_pause[];       // $1 name; id and the state it was in
 extern const char outbox_run_cancel[];      // the same
 extern const char outbox_run_cancel_rows[]; // $1 id, $2 most
-extern const char outbox_run_reasons[];   // $1 id: count, reason
+extern const char outbox_run_reasons[];     // $1 id: count, reason
 
 #endif

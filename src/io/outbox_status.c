@@ -149,10 +149,10 @@ static const struct {
     const char *sql;
     bool needs_silent_s; // its $1
 } status_sections[] = {
-    {"database", status_database, false}, {"queue", status_queue, false},
-    {"dead", status_dead, false},         {"instances", status_instances, true},
-    {"watches", status_watches, false},   {"storage", status_storage, false},
-    {"vacuum", status_vacuum, false},     {"prune", status_prune, false},
+    {"database", status_database, false},   {"queue", status_queue, false},
+    {"dead", status_dead, false},           {"instances", status_instances, true},
+    {"watches", status_watches, false},     {"storage", status_storage, false},
+    {"vacuum", status_vacuum, false},       {"prune", status_prune, false},
     {"backfills", status_backfills, false},
 };
 enum { STATUS_SECTIONS = sizeof status_sections / sizeof status_sections[0] };

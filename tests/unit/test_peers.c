@@ -139,6 +139,32 @@ START_TEST(where_nobody_wants_all_all_keep_theirs)
 }
 END_TEST
 
+START_TEST(a_backfill_yields_to_a_daemon_and_only_to_one_that_lives)
+{
+    struct peer_row rows[] = {row_of("a", 1, PEERS_ALL), row_of("b", 1, PEERS_ALL),
+                              row_of("c", 1, PEERS_ALL)};
+    rows[0].yields = true;
+    rows[1].yields = true;
+    peers_see(&peers, rows, 2, 0);
+    ck_assert_int_eq(share("a", 0), 32); // two of them share
+    ck_assert_int_eq(share("b", 0), 32);
+    peers_see(&peers, rows, 3, 0);
+    ck_assert_int_eq(share("a", 0), 0);
+    ck_assert_int_eq(share("b", 0), 0);
+    ck_assert_int_eq(share("c", 0), 64);
+    // also while its way to the API is closed
+    ck_assert_int_eq(peers_share(&peers, STR("c"), 0, 7, 0), 64);
+    rows[2].wants = 0;
+    peers_see(&peers, rows, 3, SEC);
+    ck_assert_int_eq(share("a", SEC), 0);
+    // silent for a lease, c is gone; a has beaten meanwhile
+    rows[0].beats = 2;
+    rows[1].beats = 2;
+    peers_see(&peers, rows, 3, LEASE);
+    ck_assert_int_eq(share("a", LEASE), 32);
+}
+END_TEST
+
 START_TEST(a_name_too_long_and_a_list_too_long_do_no_harm)
 {
     static struct peer_row rows[PEERS_MAX + 5];
@@ -165,6 +191,7 @@ int main(void)
     tcase_add_test(tests, one_that_wants_none_leaves_its_share_to_the_others);
     tcase_add_test(tests, one_that_wants_to_probe_gets_the_minimum);
     tcase_add_test(tests, where_nobody_wants_all_all_keep_theirs);
+    tcase_add_test(tests, a_backfill_yields_to_a_daemon_and_only_to_one_that_lives);
     tcase_add_test(tests, a_name_too_long_and_a_list_too_long_do_no_harm);
     Suite *suite = suite_create("peers");
     suite_add_tcase(suite, tests);
