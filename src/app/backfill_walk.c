@@ -169,7 +169,7 @@ static void walk_on_look(void *ctx, const struct pgconn_failure *failure,
     walk->asking = false;
     walk->next_look_ns = now + WALK_LOOK_NS;
     if (failure != NULL) {
-        pgconn_log_failure(walk->log, "backfill", failure);
+        outbox_log_failure(walk->outbox, walk->log, "backfill", failure);
         return;
     }
     walk_judge(walk, run);
@@ -265,7 +265,7 @@ static void walk_on_enqueued(void *ctx, const struct pgconn_failure *failure)
             (int64_t)((double)walk->page_count * (double)CLOCK_NS_PER_SEC / walk_rate_per_s(walk));
     }
     if (failure != NULL && !pgconn_failed_with(failure, "55006")) {
-        pgconn_log_failure(walk->log, "backfill", failure);
+        outbox_log_failure(walk->outbox, walk->log, "backfill", failure);
         walk->retry_ns = loop_now_ns(walk->loop) + WALK_RETRY_NS;
     }
 }
@@ -304,7 +304,7 @@ static void walk_on_page(void *ctx, const struct pgconn_failure *failure,
         }
         return;
     }
-    pgconn_log_failure(walk->log, "backfill", failure);
+    outbox_log_failure(walk->outbox, walk->log, "backfill", failure);
     walk->retry_ns = loop_now_ns(walk->loop) + WALK_RETRY_NS;
     if (!walk_may_retry(failure)) {
         char text[300];
@@ -352,6 +352,33 @@ static void walk_cut(struct walk *walk)
         walk, &(struct outbox_run_page){.position = walk->position, .keys = "{}", .walked = true});
 }
 
+// ---- its connection --------------------------------------------------------------------------
+
+static void walk_on_hello(void *ctx, const struct pgconn_failure *failure,
+                          const struct outbox_hello *hello)
+{
+    struct walk *walk = ctx;
+    struct err err;
+    walk->asking = false;
+    if (failure != NULL) {
+        walk->retry_ns = loop_now_ns(walk->loop) + WALK_RETRY_NS;
+        return; // the daemon's own connection tells what is wrong
+    }
+    walk->ready = true;
+    walk->looked = false;
+    if (!outbox_schema_is_right(hello, &err)) {
+        walk_finish(walk, WALK_END_FAILED, err.text);
+    } else if (hello->source != OUTBOX_SOURCE_READY) {
+        walk_finish(walk, WALK_END_FAILED, outbox_source_reason(hello->source));
+    } else if (!walk->begun) {
+        walk->begun = true;
+        walk->began_ns = loop_now_ns(walk->loop);
+        log_event(walk->log, LOG_LEVEL_INFO, "backfill.start", LOG_TEXT("name", walk->options.name),
+                  LOG_TEXT("scope", walk->options.scope_name),
+                  LOG_I64(walk->options.total < 0 ? NULL : "total", walk->options.total));
+    }
+}
+
 // ---- the turn ------------------------------------------------------------------------------
 
 static void walk_step(struct walk *walk, int64_t now)
@@ -384,46 +411,25 @@ void walk_pump(struct walk *walk, const char *paused)
             outbox_run_end(walk->outbox, walk->options.run_id, false, walk_on_released, walk);
         }
     }
+    if (!walk->ready && !walk->asking && pgconn_is_ready(walk->conn) && now >= walk->retry_ns) {
+        walk->asking = true;
+        outbox_hello(walk->outbox, walk_on_hello, walk);
+    }
     int64_t next_ns = progress_next_ns(walk->progress);
-    if (walk->ready && !walk->asking) {
-        next_ns = walk_less(next_ns, walk->next_look_ns);
+    if (!walk->asking && !walk->closed && pgconn_is_ready(walk->conn)) {
+        next_ns = walk_less(next_ns, walk->ready ? walk->next_look_ns : walk->retry_ns);
     }
     if (next_ns < INT64_MAX) {
         loop_timer_set(walk->timer, next_ns);
     }
 }
 
-// ---- its connection --------------------------------------------------------------------------
-
-static void walk_on_hello(void *ctx, const struct pgconn_failure *failure,
-                          const struct outbox_hello *hello)
-{
-    struct walk *walk = ctx;
-    struct err err;
-    walk->asking = false;
-    if (failure != NULL) {
-        return; // the connection is gone, or the daemon's own says what is wrong
-    }
-    walk->ready = true;
-    walk->looked = false;
-    if (!outbox_schema_is_right(hello, &err)) {
-        walk_finish(walk, WALK_END_FAILED, err.text);
-    } else if (hello->source != OUTBOX_SOURCE_READY) {
-        walk_finish(walk, WALK_END_FAILED, outbox_source_reason(hello->source));
-    } else if (!walk->begun) {
-        walk->begun = true;
-        walk->began_ns = loop_now_ns(walk->loop);
-        log_event(walk->log, LOG_LEVEL_INFO, "backfill.start", LOG_TEXT("name", walk->options.name),
-                  LOG_TEXT("scope", walk->options.scope_name),
-                  LOG_I64(walk->options.total < 0 ? NULL : "total", walk->options.total));
-    }
-}
+// ---- opening and closing ----------------------------------------------------------------------
 
 static void walk_on_ready(void *ctx)
 {
     struct walk *walk = ctx;
-    walk->asking = true;
-    outbox_hello(walk->outbox, walk_on_hello, walk);
+    walk->retry_ns = 0; // the turn's end says hello
 }
 
 static void walk_on_lost(void *ctx, const struct pgconn_failure *failure)

@@ -238,7 +238,7 @@ static void commands_help(FILE *out)
           "Keeps a partner's CRM and Imprint in step.\n\ncommands:\n",
           out);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].summary);
     }
     fputs("\n`imprint-sync COMMAND --help` shows the options of a command.\n", out);
 }
@@ -258,7 +258,7 @@ static void commands_group_help(size_t group, FILE *out)
     fprintf(out, "%s: %s\n\ncommands:\n", name, commands_groups[group].summary);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
         if (command_in_group(&commands[i], name) != NULL) {
-            fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
+            fprintf(out, "  %-16s %s\n", commands[i].name, commands[i].summary);
         }
     }
     fprintf(out, "\n`imprint-sync %s COMMAND --help` shows the options of a command.\n", name);

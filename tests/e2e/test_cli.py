@@ -8,7 +8,7 @@ import harness
 from harness import email, new_customer
 
 COMMANDS = ["run", "migrate", "check", "render", "status", "dead list", "dead show", "dead retry", "dead discard",
-            "prune", "version"]
+            "prune", "backfill", "backfill list", "backfill pause", "backfill resume", "backfill cancel", "version"]
 
 
 def run(*arguments, **options):
@@ -17,7 +17,7 @@ def run(*arguments, **options):
         timeout=30, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([*c.split(), "--help"] for c in COMMANDS), ["dead", "-h"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], *([*c.split(), "--help"] for c in COMMANDS), ["dead", "-h"], ["backfill", "list", "-h"]])
 def test_help_goes_to_standard_output(arguments):
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
