@@ -25,7 +25,7 @@
 enum {
     BACKFILL_AHEAD = 10000,
     BACKFILL_AHEAD_MAX = 1000000,
-    BACKFILL_EXACT_MAX = 1000000, // customers that are counted
+    BACKFILL_EXACT_MAX = 100000, // customers that are counted; a view may be slow
     BACKFILL_TEXT_MAX = 65536,
 };
 
@@ -667,7 +667,7 @@ static int backfill_walk(struct backfill *backfill, struct err *err)
                                          .limit = backfill->limit,
                                          .ahead = backfill->ahead,
                                          .rate = backfill->rate,
-                                         .bar = screen_has_color() || screen_is_terminal()};
+                                         .bar = screen_can_redraw()};
     if (options.bar) {
         printf("backfill %s: Ctrl-C pauses it, `imprint-sync backfill --name %s` goes on\n",
                backfill->name, backfill->name);

@@ -39,7 +39,7 @@ struct backfill {
 
 struct outbox_scope backfill_scope(const struct backfill *backfill);
 
-// Customers in the scope, exact up to a million, then the planner's estimate; with a limit no more.
+// Customers in the scope, exact up to 100,000, then the planner's estimate; with a limit no more.
 bool backfill_count(struct backfill *backfill, struct err *err) MUST_CHECK;
 
 // --dry-run: how many, how long, and three requests without their values.

@@ -29,12 +29,16 @@ struct screen_size screen_size(void)
     return (struct screen_size){.width = (int)columns, .height = 0};
 }
 
+bool screen_can_redraw(void)
+{
+    const char *term = getenv("TERM");
+    return screen_is_terminal() && term != NULL && strcmp(term, "dumb") != 0;
+}
+
 bool screen_has_color(void)
 {
     const char *no_color = getenv("NO_COLOR");
-    const char *term = getenv("TERM");
-    return screen_is_terminal() && (no_color == NULL || no_color[0] == '\0') && term != NULL &&
-           strcmp(term, "dumb") != 0;
+    return screen_can_redraw() && (no_color == NULL || no_color[0] == '\0');
 }
 
 bool screen_has_utf8(void)

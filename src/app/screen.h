@@ -14,8 +14,9 @@ struct screen_size {
 // Of standard output; without a terminal COLUMNS, or else 200 columns, and no height.
 struct screen_size screen_size(void);
 bool screen_is_terminal(void);
-bool screen_has_color(void); // a terminal that is not dumb, and no NO_COLOR
-bool screen_has_utf8(void);  // by the locale
+bool screen_can_redraw(void); // a terminal that is not dumb
+bool screen_has_color(void);  // the same, and no NO_COLOR
+bool screen_has_utf8(void);   // by the locale
 
 // From enter to leave the terminal shows a page of its own and no cursor.
 void screen_enter(void);

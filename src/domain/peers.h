@@ -23,7 +23,7 @@ enum {
 struct peer_row {
     struct str id;
     int64_t beats;
-    int wants;   // at most so many slots
+    int wants; // at most so many slots
     int64_t lease_ns;
     bool yields; // gets none while one lives that does not: a backfill beside a `run`
 };

@@ -20,7 +20,7 @@ enum {
     PGJOB_PARAMS = 48,
     PGJOB_SIMPLE_MAX = 16 << 20,
     PGCONN_DEPTH = 4,  // jobs under way at once
-    PGCONN_BEFORE = 3, // answers before those of a job's statements: BEGIN, SET, SET
+    PGCONN_BEFORE = 4, // answers before those of a job's statements: BEGIN and three times SET
 };
 
 // Behind the server's own statement_timeout: then the connection is dead, not the statement slow.
@@ -530,8 +530,11 @@ static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
              (long long)(job->timeout_ns / CLOCK_NS_PER_MS));
     snprintf(lock, sizeof lock, "SET LOCAL lock_timeout = %lld",
              (long long)(lock_ns / CLOCK_NS_PER_MS));
+    // Compiling a statement took up to 5 s, running it 20 ms: with many rows a part of the settle
+    // that is hardly ever needed looks expensive.
     bool ok = pgconn_send(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", NULL, NULL) &&
-              pgconn_send(conn, timeout, NULL, NULL) && pgconn_send(conn, lock, NULL, NULL);
+              pgconn_send(conn, timeout, NULL, NULL) && pgconn_send(conn, lock, NULL, NULL) &&
+              pgconn_send(conn, "SET LOCAL jit = off", NULL, NULL);
     for (int i = 0; ok && i < job->statement_count; i++) {
         ok = pgconn_send(conn, job->statements[i].sql, job, &job->statements[i]);
     }

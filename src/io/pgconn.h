@@ -2,7 +2,7 @@
 // again and again with backoff, over all hosts of the DSN; host names are resolved off the loop.
 //
 // Work goes in as jobs. A job is a few statements in one transaction, sent as one pipeline:
-//     BEGIN READ COMMITTED; SET LOCAL statement_timeout, lock_timeout; ...; COMMIT; Sync
+//     BEGIN READ COMMITTED; SET LOCAL statement_timeout, lock_timeout, jit; ...; COMMIT; Sync
 // so it needs no session state and works through PgBouncer in transaction mode. Jobs run in the
 // order of submission, several of them under way at once. Each job ends with exactly one call of
 // its done function: committed, failed with an SQLSTATE, or lost with the connection (then it may

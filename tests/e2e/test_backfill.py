@@ -306,6 +306,49 @@ def test_three_kills_repeat_next_to_nothing(db, sandbox, config):
     assert db.value("SELECT count(*) FROM imprint_sync.outbox") == 500
 
 
+def test_connections_that_are_cut_change_no_count(db, sandbox, config):
+    """Pages and settles whose outcome is unknown are done again, and count once."""
+    fill(db, 400)
+    config.change({"delivery": {"rate": "200/s", "burst": 10}})
+    with backfill(config, "--all", "--name", "x", "--ahead", "40") as run:
+        for cuts in range(1, 9):
+            wait_until(lambda: len(sandbox.journal()) > 30 * cuts, "it goes on")
+            db.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sync_daemon'"
+                     " AND datname = current_database()")
+        run.ended(0)
+    record = run_of(db, "x")
+    assert (record["state"], record["enqueued"], record["done"] + record["unchanged"]) == ("done", 400, 400)
+    assert db.value("SELECT count(*) FROM imprint_sync.outbox WHERE run_id = %s", record["id"]) == 400
+    assert set(sent(sandbox)) == ids(*range(1, 401))
+
+
+def test_a_second_ctrl_c_still_gives_the_run_back(db, sandbox, config):
+    fill(db, 300)
+    config.change({"delivery": {"rate": "50/s", "burst": 10}})
+    with backfill(config, "--all", "--name", "g", "--ahead", "20") as run:
+        wait_until(lambda: len(sandbox.journal()) > 5, "it goes on")
+        with contextlib.closing(db.connect()) as other, other.cursor() as cursor:
+            cursor.execute("LOCK imprint_sync.backfill_run IN EXCLUSIVE MODE")
+            run.process.send_signal(signal.SIGINT)
+            wait_until(lambda: run.events("daemon.stopping"), "it stops")
+            run.process.send_signal(signal.SIGINT)
+            wait_until(lambda: run.events("daemon.stop"), "it is cut short")
+        assert run.ended() == 1 and run.events("daemon.stop")[0]["reason"] == "aborted"
+    assert (run_of(db, "g")["state"], run_of(db, "g")["holder"]) == ("paused", None)
+
+
+def test_dead_rows_that_are_sent_again_are_counted_once(db, sandbox, config):
+    fill(db, 5)
+    db.execute("UPDATE crm.customers SET email = 'none' WHERE id = 2; DELETE FROM imprint_sync.outbox")
+    assert "1 dead: mapping email" in done(config, "--all", "--name", "d", code=65).stdout
+    db.execute("SET session_replication_role = replica; UPDATE crm.customers SET email = 'b@example.com' WHERE id = 2;"
+               " SET session_replication_role = DEFAULT")
+    assert config.command("dead", "retry", "--all").returncode == 0
+    assert config.command("run", "--once").returncode == 0
+    record = run_of(db, "d")
+    assert (record["enqueued"], record["done"], record["dead"]) == (5, 5, 0)
+
+
 def test_ctrl_c_pauses_and_says_how_to_go_on(db, sandbox, config):
     fill(db, 300)
     config.change({"delivery": {"rate": "100/s", "burst": 10}})

@@ -94,3 +94,15 @@ def test_every_statement_uses_an_index(cluster, db, sandbox, config, daemon, sta
             if "FOR UPDATE" not in text and "count(" not in text and not groups:
                 assert rows <= 20_000, (node["Node Type"], rows, text)
     assert polls >= 5, "the polls were not in the log"
+
+
+def test_no_statement_is_compiled(cluster, db, sandbox, config, daemon):
+    """Compiling the settle takes seconds, and whether Postgres does so depends on the table's size."""
+    db.execute(f"ALTER DATABASE {db.name} SET jit_above_cost = 0")
+    daemon.start()
+    row = db.add(harness.new_customer(), {"email": "a@example.com"})
+    db.wait_settled(row)
+    assert daemon.stop() == 0
+    found = list(plans(cluster, db))
+    assert any("outbox AS o SET" in entry["Query Text"] for entry in found)
+    assert not [entry["Query Text"][:200] for entry in found if "JIT" in entry]
