@@ -158,6 +158,15 @@ def test_where_reads_only_and_is_not_logged(db, sandbox, config):
         assert "--where, a condition on columns of crm.imprint_customers" in result.stderr
     assert waiting(db) == 0
 
+    # Not when it is counted, only when it is walked over.
+    db.execute("CREATE OR REPLACE FUNCTION public.writes() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS"
+               " $$BEGIN IF EXISTS (SELECT FROM imprint_sync.backfill_run WHERE name = 'late') THEN"
+               " DELETE FROM crm.orders; END IF; RETURN true; END$$")
+    with backfill(config, "--where", "public.writes()", "--name", "late") as run:
+        run.ended(78)
+        assert "the source cannot be read: SQLSTATE 25006" in run.out()
+    assert run_of(db, "late")["state"] == "paused" and waiting(db) == 0
+
 
 def test_a_list_of_ids(db, sandbox, config, tmp_path):
     fill(db, 20)
@@ -330,7 +339,11 @@ def test_a_second_ctrl_c_still_gives_the_run_back(db, sandbox, config):
         with contextlib.closing(db.connect()) as other, other.cursor() as cursor:
             cursor.execute("LOCK imprint_sync.backfill_run IN EXCLUSIVE MODE")
             run.process.send_signal(signal.SIGINT)
-            wait_until(lambda: run.events("daemon.stopping"), "it stops")
+            waits = wait_until(lambda: db.query(
+                "SELECT pid FROM pg_stat_activity WHERE usename = 'sync_daemon' AND wait_event_type = 'Lock'"
+                " AND query LIKE 'UPDATE imprint_sync.backfill_run SET holder = NULL%'"), "it gives the run back")
+            # That is lost, and there is no time to do it again.
+            db.execute("SELECT pg_terminate_backend(%s)", waits[0]["pid"])
             run.process.send_signal(signal.SIGINT)
             wait_until(lambda: run.events("daemon.stop"), "it is cut short")
         assert run.ended() == 1 and run.events("daemon.stop")[0]["reason"] == "aborted"
