@@ -22,7 +22,9 @@ struct ids {
     char digest[IDS_DIGEST_SIZE];
 };
 
-// False at the end. A line that is too long yields a text that is no id.
+static const struct str ids_bom = {"\xEF\xBB\xBF", 3}; // as spreadsheets write it
+
+// False at the end. A line that is too long, or holds a NUL, yields a text that is no id.
 static bool ids_next(struct ids *ids, char text[IDS_LINE_MAX], struct str *id)
 {
     if (fgets(text, IDS_LINE_MAX, ids->file) == NULL) {
@@ -34,7 +36,12 @@ static bool ids_next(struct ids *ids, char text[IDS_LINE_MAX], struct str *id)
     for (int c = 0; cut && c != '\n' && c != EOF;) {
         c = fgetc(ids->file);
     }
-    *id = cut ? (struct str){text, len} : str_trim(str_of(text));
+    bool broken = !cut && (len == 0 || text[len - 1] != '\n') && !feof(ids->file);
+    struct str line = broken ? STR("(NUL)") : (struct str){text, len};
+    if (ids->line == 1 && str_starts(line, ids_bom)) {
+        line = (struct str){line.ptr + ids_bom.len, line.len - ids_bom.len};
+    }
+    *id = cut ? line : str_trim(line);
     return true;
 }
 

@@ -81,7 +81,7 @@ static void runs_print(struct json_object *run)
         runs_print_count(run, keys[i], 11, "");
     }
     struct json_object *holder = runs_at(run, "holder");
-    printf("  %.16s  %s\n", created, holder == NULL ? "-" : json_object_get_string(holder));
+    printf("  %s  %s\n", created, holder == NULL ? "-" : json_object_get_string(holder));
 }
 
 static void runs_print_list(struct json_object *runs)
@@ -91,7 +91,7 @@ static void runs_print_list(struct json_object *runs)
         puts("no backfills");
         return;
     }
-    printf("%-32s %-9s %-9s %11s %11s %11s %11s %11s  %-16s  %s\n", "name", "scope", "state",
+    printf("%-32s %-9s %-9s %11s %11s %11s %11s %11s  %-20s  %s\n", "name", "scope", "state",
            "customers", "sent", "unchanged", "dead", "waiting", "begun", "process");
     for (size_t i = 0; i < count; i++) {
         runs_print(json_object_array_get_idx(runs, i));

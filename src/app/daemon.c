@@ -694,7 +694,9 @@ static void daemon_on_turn(void *ctx)
         daemon_pump_walk(daemon);
     }
     daemon_watch_stop(daemon);
-    lessor_pump(daemon->lessor);
+    if (!daemon->goodbye_sent) { // a heartbeat behind it would put us on the list again
+        lessor_pump(daemon->lessor);
+    }
     daemon_watch_reload(daemon);
     vitals_pump(daemon->vitals, daemon->config, daemon->connected);
 }

@@ -309,6 +309,8 @@ const char outbox_run_take[] =
 const char outbox_run_forget[] = "DELETE FROM imprint_sync.backfill_run WHERE id = $1::int8"
                                  " AND state IN ('done', 'cancelled')";
 
+#define RUN_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+
 const char outbox_run_list[] =
     "SELECT coalesce(jsonb_agg(jsonb_build_object('name', b.name, 'scope', b.scope,"
     "  'state', b.state, 'total', b.total, 'total_exact', b.total_exact, 'enqueued', b.enqueued,"
@@ -316,10 +318,15 @@ const char outbox_run_list[] =
     "  'waiting', greatest(b.enqueued - b.done - b.unchanged - b.dead, 0), 'walked', b.walked,"
     "  'force', b.force, 'rate', b.rate, 'limit', b.row_limit, 'ahead', b.ahead,"
     "  'holder', b.holder, 'settled_per_s', round(b.settled_per_s::numeric, 1),"
-    "  'created_at', b.created_at, 'updated_at', b.updated_at, 'finished_at', b.finished_at)"
-    "  ORDER BY b.state IN ('done', 'cancelled'), b.id DESC), '[]')"
-    " FROM (SELECT * FROM imprint_sync.backfill_run"
-    "  ORDER BY state IN ('done', 'cancelled'), id DESC LIMIT 1000) AS b";
+    "  'created_at', " RUN_TIME("b.created_at") ", 'updated_at', " RUN_TIME(
+        "b.updated_at") ","
+                        "  'finished_at', " RUN_TIME(
+                            "b.finished_at") ")"
+                                             "  ORDER BY b.state IN ('done', 'cancelled'), b.id "
+                                             "DESC), '[]')"
+                                             " FROM (SELECT * FROM imprint_sync.backfill_run"
+                                             "  ORDER BY state IN ('done', 'cancelled'), id DESC "
+                                             "LIMIT 1000) AS b";
 
 const char outbox_run_pause[] =
     "WITH p AS (UPDATE imprint_sync.backfill_run SET state = 'paused',"

@@ -176,15 +176,15 @@ def test_a_list_of_ids(db, sandbox, config, tmp_path):
     assert set(sent(sandbox)) == ids(3, 5)
     assert "1 dead: source.missing" in result.stdout
     assert (run_of(db, "list")["total"], run_of(db, "list")["dead"]) == (4, 1)
-    done(config, "--customers", "-", stdin=customer_id(6) + "\n")
+    done(config, "--customers", "-", stdin="\ufeff" + customer_id(6) + "\n")
     assert set(sent(sandbox)) == ids(3, 5, 6)
 
 
 def test_a_list_with_mistakes_enqueues_nothing(db, sandbox, config, tmp_path):
     file = tmp_path / "ids"
-    file.write_text(f"{customer_id(1)}\n{SECRET}\n{customer_id(2)}\n{'x' * 70000}\n{customer_id(3)}\n../x\n")
+    file.write_text(f"{customer_id(1)}\n{SECRET}\n{customer_id(2)}\n{'x' * 70000}\n{customer_id(3)}\n../x\nab\0cd\n")
     result = done(config, "--customers", str(file), code=65)
-    assert "in line 2, 4, 6; nothing was enqueued" in result.stderr and SECRET not in result.stderr
+    assert "in line 2, 4, 6, 7; nothing was enqueued" in result.stderr and SECRET not in result.stderr
     assert "no id" in done(config, "--customers", "-", stdin="\n", code=65).stderr
     assert "No such file" in done(config, "--customers", str(tmp_path / "none"), code=65).stderr
     assert db.rows() == [] and db.query("SELECT FROM imprint_sync.backfill_run") == []
@@ -372,6 +372,7 @@ def test_ctrl_c_pauses_and_says_how_to_go_on(db, sandbox, config):
     record = run_of(db, "c")
     assert record["state"] == "paused" and record["holder"] is None
     assert db.query("SELECT FROM imprint_sync.lease WHERE holder IS NOT NULL") == []
+    assert db.query("SELECT FROM imprint_sync.instance") == []
     assert "begun with --all, not --where" in done(config, "--name", "c", "--where", "true", code=64).stderr
     assert "without --force" in done(config, "--name", "c", "--force", code=64).stderr
     done(config, "--name", "c", "--all")
