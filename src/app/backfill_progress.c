@@ -212,7 +212,7 @@ static void progress_log(const struct progress *progress)
     log_event(progress->options.log, LOG_LEVEL_INFO, "backfill.progress",
               LOG_TEXT("name", view.name), LOG_I64("done", progress_settled(counts)),
               LOG_I64(view.total < 0 ? NULL : "total", progress_total(&view)),
-              LOG_I64("enqueued", counts->enqueued), LOG_F64("per_s", view.per_s),
+              LOG_I64("enqueued", counts->enqueued), LOG_F64("rate", view.per_s),
               LOG_I64(left_s < 0 ? NULL : "left_s", (int64_t)left_s),
               LOG_I64("unchanged", counts->unchanged), LOG_I64("dead", counts->dead),
               LOG_TEXT("paused", view.paused == NULL ? "no" : view.paused));

@@ -524,7 +524,7 @@ def test_events_where_there_is_no_terminal(db, sandbox, config):
     with backfill(config, "--all", "--name", "e", "--ahead", "100") as run:
         progress = wait_until(lambda: run.events("backfill.progress"), "an event", 20)[0]
         assert progress["name"] == "e" and progress["total"] == "1300" and 500 < int(progress["done"]) < 1300
-        assert float(progress["per_s"]) > 50 and int(progress["left_s"]) < 30
+        assert float(progress["rate"]) > 50 and int(progress["left_s"]) < 30
         assert run.stop() == 1
         assert run.events("backfill.start")[0]["scope"] == "all"
         end = run.events("backfill.done")[0]
