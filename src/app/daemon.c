@@ -541,6 +541,7 @@ static void daemon_swap(struct daemon *daemon, struct reload *reload)
         outbox_reconfigure(daemon->listen_outbox, &outbox);
     }
     relay_reconfigure(daemon->relay, daemon->config, daemon->sender);
+    vitals_set_sender(daemon->vitals, daemon->sender);
     lessor_set_burst(daemon->lessor, daemon->config->delivery.burst);
     loop_timer_set(daemon->stats_timer,
                    loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);

@@ -50,6 +50,11 @@ void vitals_destroy(struct vitals *vitals)
     }
 }
 
+void vitals_set_sender(struct vitals *vitals, struct sender *sender)
+{
+    vitals->parts.sender = sender;
+}
+
 static void vitals_note(struct vitals *vitals, int64_t now)
 {
     if (vitals->noted_ns != 0) {

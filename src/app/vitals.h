@@ -24,6 +24,8 @@ struct vitals_parts { // all borrowed
 
 struct vitals *vitals_create(const struct vitals_parts *parts);
 void vitals_destroy(struct vitals *vitals);
+// A reload makes another one, and the one before goes when it is idle.
+void vitals_set_sender(struct vitals *vitals, struct sender *sender);
 
 // Once a turn: notes what limits the sending from now on, and vitalss when it is time. `config` is
 // the one in force. Without a connection the samples are kept for later.
