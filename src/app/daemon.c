@@ -864,6 +864,7 @@ static void daemon_open_log(struct daemon *daemon)
 {
     const struct config_log *log = &daemon->config->log;
     daemon->log = log_create(STDERR_FILENO, service_has_journal());
+    log_set_journal(daemon->log, service_send_journal, NULL);
     log_configure(daemon->log,
                   daemon->walk == NULL ? log->level : walk_log_level(daemon->walk, log->level),
                   log->format);

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_CAP = 16384 };
+enum { LOG_LINE_CAP = 16384, LOG_ENTRY_CAP = 4 * LOG_LINE_CAP, LOG_ENTRY_FIELDS = 64 };
 
 struct log {
     int fd;
@@ -19,6 +19,9 @@ struct log {
     struct buf line;
     log_before_fn before;
     void *before_ctx;
+    struct buf entry; // of the journal
+    log_journal_fn journal;
+    void *journal_ctx;
 };
 
 static const struct {
@@ -38,6 +41,7 @@ struct log *log_create(int fd, bool priority_prefix)
     log->priority_prefix = priority_prefix;
     log->level = LOG_LEVEL_INFO;
     buf_init(&log->line, LOG_LINE_CAP);
+    buf_init(&log->entry, LOG_ENTRY_CAP);
     return log;
 }
 
@@ -45,6 +49,7 @@ void log_destroy(struct log *log)
 {
     if (log != NULL) {
         buf_free(&log->line);
+        buf_free(&log->entry);
         free(log);
     }
 }
@@ -59,6 +64,12 @@ void log_before_line(struct log *log, log_before_fn before, void *ctx)
 {
     log->before = before;
     log->before_ctx = ctx;
+}
+
+void log_set_journal(struct log *log, log_journal_fn send, void *ctx)
+{
+    log->journal = send;
+    log->journal_ctx = ctx;
 }
 
 bool log_wants(const struct log *log, enum log_level level)
@@ -135,7 +146,7 @@ static bool log_append_value(struct buf *out, enum log_format format, const stru
     case LOG_KIND_BOOL:
         return buf_append_str(out, field->number ? STR("true") : STR("false"));
     case LOG_KIND_TEXT:
-        if (format == LOG_FORMAT_LOGFMT && log_is_bare(field->text)) {
+        if (format != LOG_FORMAT_JSON && log_is_bare(field->text)) {
             return buf_append_str(out, field->text);
         }
         return log_append_quoted(out, field->text);
@@ -153,14 +164,23 @@ static bool log_append_field(struct buf *out, enum log_format format, const stru
            log_append_value(out, format, field);
 }
 
+static bool log_append_head(struct buf *out, enum log_format format, int64_t wall_ns,
+                            enum log_level level, const char *event)
+{
+    if (format == LOG_FORMAT_JOURNAL) {
+        return buf_append_str(out, str_of(event));
+    }
+    bool json = format == LOG_FORMAT_JSON;
+    return buf_append_str(out, json ? STR("{\"ts\":\"") : STR("")) &&
+           log_append_time(out, wall_ns) &&
+           buf_printf(out, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " %s %s",
+                      log_level_name(level), event);
+}
+
 bool log_render(struct buf *out, enum log_format format, int64_t wall_ns, enum log_level level,
                 const char *event, const struct log_field *fields, size_t count)
 {
-    bool json = format == LOG_FORMAT_JSON;
-    bool ok = buf_append_str(out, json ? STR("{\"ts\":\"") : STR("")) &&
-              log_append_time(out, wall_ns) &&
-              buf_printf(out, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " %s %s",
-                         log_level_name(level), event);
+    bool ok = log_append_head(out, format, wall_ns, level, event);
     if (!ok) {
         return false;
     }
@@ -171,7 +191,68 @@ bool log_render(struct buf *out, enum log_format format, int64_t wall_ns, enum l
             buf_truncate(out, before); // a line too long loses its last fields, not its form
         }
     }
-    return !json || buf_append_char(out, '}');
+    return format != LOG_FORMAT_JSON || buf_append_char(out, '}');
+}
+
+// ---- the journal ---------------------------------------------------------------------------
+
+static bool log_append_journal_field(struct buf *out, const struct log_field *field)
+{
+    bool ok = true;
+    for (const char *c = field->key; ok && *c != '\0'; c++) {
+        ok = buf_append_char(out, *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c);
+    }
+    ok = ok && buf_append_char(out, '=');
+    // The journal keeps texts apart by their length, so nothing needs to be escaped.
+    return ok && (field->kind == LOG_KIND_TEXT ? buf_append_str(out, field->text)
+                                               : log_append_value(out, LOG_FORMAT_LOGFMT, field));
+}
+
+// Where each NAME=value ends in the entry.
+struct log_ends {
+    size_t at[LOG_ENTRY_FIELDS];
+    size_t count;
+};
+
+static bool log_render_entry(struct log *log, enum log_level level, const char *event,
+                             struct log_ends *ends)
+{
+    struct buf *out = &log->entry;
+    bool ok = buf_append_str(out, STR("MESSAGE=")) && buf_append_str(out, buf_peek(&log->line));
+    ends->at[ends->count++] = out->len;
+    ok = ok && buf_printf(out, "PRIORITY=%d", log_levels[level].priority);
+    ends->at[ends->count++] = out->len;
+    ok = ok && buf_printf(out, "EVENT=%s", event);
+    ends->at[ends->count++] = out->len;
+    return ok;
+}
+
+// False: nobody took it.
+static bool log_send(struct log *log, enum log_level level, const char *event,
+                     const struct log_field *fields, size_t count)
+{
+    struct log_ends ends = {.count = 0};
+    buf_reset(&log->line);
+    buf_reset(&log->entry);
+    if (log->journal == NULL ||
+        !log_render(&log->line, LOG_FORMAT_JOURNAL, 0, level, event, fields, count) ||
+        !log_render_entry(log, level, event, &ends)) {
+        return false;
+    }
+    for (size_t i = 0; i < count && ends.count < LOG_ENTRY_FIELDS; i++) {
+        size_t before = log->entry.len;
+        if (fields[i].key != NULL && log_append_journal_field(&log->entry, &fields[i])) {
+            ends.at[ends.count++] = log->entry.len;
+        } else {
+            buf_truncate(&log->entry, before); // too long: left out
+        }
+    }
+    struct str parts[LOG_ENTRY_FIELDS];
+    for (size_t i = 0; i < ends.count; i++) {
+        size_t start = i == 0 ? 0 : ends.at[i - 1];
+        parts[i] = (struct str){log->entry.data + start, ends.at[i] - start};
+    }
+    return log->journal(log->journal_ctx, parts, ends.count);
 }
 
 void log_write(struct log *log, enum log_level level, const char *event,
@@ -180,9 +261,16 @@ void log_write(struct log *log, enum log_level level, const char *event,
     if (!log_wants(log, level)) {
         return;
     }
+    enum log_format format = log->format;
+    if (format == LOG_FORMAT_JOURNAL) {
+        if (log_send(log, level, event, fields, count)) {
+            return;
+        }
+        format = LOG_FORMAT_LOGFMT;
+    }
     buf_reset(&log->line);
     bool ok = !log->priority_prefix || buf_printf(&log->line, "<%d>", log_levels[level].priority);
-    ok = ok && log_render(&log->line, log->format, clock_wall_ns(), level, event, fields, count) &&
+    ok = ok && log_render(&log->line, format, clock_wall_ns(), level, event, fields, count) &&
          buf_append_char(&log->line, '\n');
     assert(ok); // the cap leaves room for the fixed part of every line
     (void)ok;

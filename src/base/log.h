@@ -13,7 +13,11 @@
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
+enum log_format {
+    LOG_FORMAT_LOGFMT,
+    LOG_FORMAT_JSON,
+    LOG_FORMAT_JOURNAL, // native fields of systemd's journal
+};
 
 enum log_kind { LOG_KIND_I64, LOG_KIND_F64, LOG_KIND_TEXT, LOG_KIND_BOOL };
 
@@ -43,6 +47,13 @@ typedef void (*log_before_fn)(void *ctx);
 void log_before_line(struct log *log, log_before_fn before, void *ctx);
 bool log_wants(const struct log *log, enum log_level level);
 
+// Takes an entry for the journal: `fields` are NAME=value, the values as they are. False: there is
+// no journal.
+typedef bool (*log_journal_fn)(void *ctx, const struct str *fields, size_t count);
+// For LOG_FORMAT_JOURNAL; what `send` does not take, and everything without it, is written as
+// logfmt.
+void log_set_journal(struct log *log, log_journal_fn send, void *ctx);
+
 // One line, one write(2). A field with key NULL is left out.
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields, size_t count);
@@ -54,7 +65,8 @@ void log_write(struct log *log, enum log_level level, const char *event,
                   sizeof log_fields_ / sizeof log_fields_[0]);                                     \
     } while (0)
 
-// The line without the prefix and the newline, for tests: `wall_ns` is the time stamp.
+// The line without the prefix and the newline, for tests: `wall_ns` is the time stamp. For the
+// journal, which keeps time and level by itself, it is the MESSAGE: logfmt without these.
 bool log_render(struct buf *out, enum log_format format, int64_t wall_ns, enum log_level level,
                 const char *event, const struct log_field *fields, size_t count) MUST_CHECK;
 

@@ -42,7 +42,7 @@ static const struct key_choice keys_levels[] = {
 static const struct key_choice keys_formats[] = {
     {.name = "logfmt", .value = LOG_FORMAT_LOGFMT},
     {.name = "json", .value = LOG_FORMAT_JSON},
-    {.name = "journal", .refused = "is not available in this version"},
+    {.name = "journal", .value = LOG_FORMAT_JOURNAL},
     {0},
 };
 
@@ -372,7 +372,7 @@ static const struct key keys[] = {
         .fallback = "logfmt",
         .choices = keys_formats,
         .offset = KEYS_OFFSET(log.format),
-        .help = "One event a line, as key=value or as JSON.",
+        .help = "One event a line, as key=value or as JSON; or fields of systemd's journal.",
     },
     {
         .path = "log.stats_interval",
@@ -440,10 +440,7 @@ bool keys_print_choices(const struct key *key, struct buf *out)
     bool ok = true;
     bool first = true;
     for (const struct key_choice *choice = key->choices; ok && choice->name != NULL; choice++) {
-        if (choice->refused != NULL) {
-            continue;
-        }
-        bool last = choice[1].name == NULL || choice[1].refused != NULL;
+        bool last = choice[1].name == NULL;
         ok = buf_printf(out, "%s%s", first ? "" : last ? " or " : ", ", choice->name);
         first = false;
     }

@@ -29,7 +29,6 @@ enum key_type {
 struct key_choice {
     const char *name; // NULL ends the list
     unsigned value;
-    const char *refused; // known, but not allowed: why
 };
 
 struct key {
@@ -42,7 +41,7 @@ struct key {
     const char *fallback; // the default as it would be written; NULL: none
     int64_t min;          // INTEGER, DURATION; RATE: of the count
     int64_t max;
-    const struct key_choice *choices; // ENUM and OUTCOMES; those refused stand last
+    const struct key_choice *choices; // ENUM and OUTCOMES
     size_t offset;                    // of its field, in struct config
     const char *help;
 };

@@ -150,14 +150,12 @@ static bool keys_parse_bool(const struct keys_input *input, void *field, struct 
     return true;
 }
 
-static bool keys_refuse_choice(const struct keys_input *input, const char *refused, struct err *err)
+static bool keys_refuse_choice(const struct keys_input *input, struct err *err)
 {
     const char *names[KEYS_MAX];
     size_t count = 0;
     for (const struct key_choice *choice = input->key->choices; choice->name != NULL; choice++) {
-        if (choice->refused == NULL) {
-            names[count++] = choice->name;
-        }
+        names[count++] = choice->name;
     }
     struct buf list;
     buf_init(&list, KEYS_LIST_BYTES);
@@ -167,9 +165,6 @@ static bool keys_refuse_choice(const struct keys_input *input, const char *refus
     const char *nearest = str_nearest(input->text, names, count);
     if (input->key->hidden) {
         err_set(err, ERR_KIND_CONFIG, "is unknown (not shown, it may be a secret); use %s",
-                list.data);
-    } else if (refused != NULL) {
-        err_set(err, ERR_KIND_CONFIG, "\"%.*s\" %s; use %s", STR_ARG(input->shown), refused,
                 list.data);
     } else if (nearest != NULL) {
         err_set(err, ERR_KIND_CONFIG, "\"%.*s\" is unknown; did you mean %s? Allowed: %s",
@@ -188,16 +183,12 @@ static_assert(sizeof(enum config_auth) == sizeof(unsigned), "enums are as wide a
 static bool keys_parse_enum(const struct keys_input *input, void *field, struct err *err)
 {
     for (const struct key_choice *choice = input->key->choices; choice->name != NULL; choice++) {
-        if (!str_equal(input->text, str_of(choice->name))) {
-            continue;
+        if (str_equal(input->text, str_of(choice->name))) {
+            *(unsigned *)field = choice->value;
+            return true;
         }
-        if (choice->refused != NULL) {
-            return keys_refuse_choice(input, choice->refused, err);
-        }
-        *(unsigned *)field = choice->value;
-        return true;
     }
-    return keys_refuse_choice(input, NULL, err);
+    return keys_refuse_choice(input, err);
 }
 
 static const keys_parse_fn keys_parsers[] = {

@@ -9,7 +9,7 @@ enum { KEYS_CLASS_PROBE = 90 }; // 490 and 590: statuses that nobody assigns
 static const char *keys_choice_name(const struct key *key, unsigned value)
 {
     for (const struct key_choice *choice = key->choices; choice->name != NULL; choice++) {
-        if (choice->refused == NULL && choice->value == value) {
+        if (choice->value == value) {
             return choice->name;
         }
     }

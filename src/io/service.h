@@ -2,7 +2,10 @@
 #ifndef IO_SERVICE_H
 #define IO_SERVICE_H
 
+#include "base/str.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 
 void service_ready(void);
 void service_reloading(void); // service_ready ends it
@@ -11,5 +14,8 @@ void service_status(const char *text); // shown by `systemctl status`
 
 // Whether standard error goes to the journal, which reads priorities from "<N>" prefixes.
 bool service_has_journal(void);
+
+// An entry for the journal, made of NAME=value; false where there is none. A log_journal_fn.
+bool service_send_journal(void *ctx, const struct str *fields, size_t count);
 
 #endif

@@ -79,9 +79,6 @@ static struct json_object *choice_names(const struct key *key)
 {
     struct json_object *names = json_object_new_array();
     for (const struct key_choice *choice = key->choices; choice->name != NULL; choice++) {
-        if (choice->refused != NULL) {
-            continue;
-        }
         append(names, json_object_new_string(choice->name));
         if (str_is_digit(choice->name[0])) {
             append(names, must_parse(choice->name));

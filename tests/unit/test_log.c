@@ -362,6 +362,101 @@ START_TEST(every_length_at_the_edge_of_the_line_works)
 }
 END_TEST
 
+// ---- the journal ----
+
+struct journal {
+    bool there;
+    size_t entries;
+    size_t count;
+    char fields[64][64]; // cut
+    size_t lens[64];
+};
+
+static bool journal_take(void *ctx, const struct str *fields, size_t count)
+{
+    struct journal *journal = ctx;
+    journal->entries++;
+    journal->count = count;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = fields[i].len < 63 ? fields[i].len : 63;
+        memcpy(journal->fields[i], fields[i].ptr, len);
+        journal->fields[i][len] = '\0';
+        journal->lens[i] = fields[i].len;
+    }
+    return journal->there;
+}
+
+START_TEST(the_journal_gets_fields_and_a_message_without_time_and_level)
+{
+    static struct sink sink;
+    static struct journal journal = {.there = true};
+    must_open(&sink, true);
+    log_configure(sink.log, LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+    log_set_journal(sink.log, journal_take, &journal);
+    log_event(sink.log, LOG_LEVEL_DEBUG, "not.this", LOG_I64("n", 1));
+    log_event(sink.log, LOG_LEVEL_ERROR, "update.dead", LOG_TEXT("customer_id", "c-1"),
+              LOG_I64(NULL, 2), LOG_F64("p50_ms", 1.5), LOG_TEXT("reason", "a\n\"b\""));
+    ck_assert_str_eq(drain(&sink), "");
+    static const char *const expected[] = {
+        "MESSAGE=update.dead customer_id=c-1 p50_ms=1.500 reason=\"a\\u000",
+        "PRIORITY=3",
+        "EVENT=update.dead",
+        "CUSTOMER_ID=c-1",
+        "P50_MS=1.500",
+        "REASON=a\n\"b\"",
+    };
+    ck_assert_uint_eq(journal.entries, 1);
+    ck_assert_uint_eq(journal.count, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < journal.count; i++) {
+        ck_assert_str_eq(journal.fields[i], expected[i]);
+    }
+}
+END_TEST
+
+START_TEST(without_a_journal_the_line_is_logfmt)
+{
+    static struct journal journal = {.there = false};
+    for (int with_writer = 0; with_writer < 2; with_writer++) {
+        static struct sink sink;
+        must_open(&sink, true);
+        log_configure(sink.log, LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+        log_set_journal(sink.log, with_writer ? journal_take : NULL, &journal);
+        log_event(sink.log, LOG_LEVEL_WARNING, "but.this", LOG_I64("n", 2));
+        const char *text = drain(&sink);
+        ck_assert_int_eq(strncmp(text, "<4>2", 4), 0);
+        ck_assert_ptr_nonnull(strstr(text, "Z warning but.this n=2\n"));
+    }
+    ck_assert_uint_eq(journal.entries, 1);
+}
+END_TEST
+
+START_TEST(an_entry_of_the_journal_is_bounded_whatever_its_values)
+{
+    static char huge[8 * LINE_MAX_BYTES];
+    static struct journal journal = {.there = true};
+    static struct sink sink;
+    struct log_field fields[80];
+    memset(huge, 'x', sizeof huge - 1);
+    for (size_t i = 0; i < 80; i++) {
+        fields[i] = LOG_I64("n", 1);
+    }
+    fields[0] = LOG_TEXT("big", huge);
+    must_open(&sink, false);
+    log_configure(sink.log, LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
+    log_set_journal(sink.log, journal_take, &journal);
+    log_write(sink.log, LOG_LEVEL_INFO, "e", fields, 80);
+    ck_assert_str_eq(drain(&sink), "");
+    ck_assert_uint_eq(journal.count, 64);
+    size_t sum = 0;
+    for (size_t i = 0; i < journal.count; i++) {
+        sum += journal.lens[i];
+        ck_assert_ptr_null(strstr(journal.fields[i], "BIG="));
+    }
+    ck_assert_uint_le(sum, (size_t)4 * LINE_MAX_BYTES);
+    ck_assert_str_eq(journal.fields[3], "N=1");
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("log");
@@ -376,6 +471,9 @@ int main(void)
     tcase_add_test(tests, prefixes_are_those_of_syslog);
     tcase_add_test(tests, a_line_written_is_bounded_and_whole_whatever_its_values);
     tcase_add_test(tests, every_length_at_the_edge_of_the_line_works);
+    tcase_add_test(tests, the_journal_gets_fields_and_a_message_without_time_and_level);
+    tcase_add_test(tests, without_a_journal_the_line_is_logfmt);
+    tcase_add_test(tests, an_entry_of_the_journal_is_bounded_whatever_its_values);
     tcase_set_timeout(tests, 60);
     Suite *suite = suite_create("log");
     suite_add_tcase(suite, tests);
