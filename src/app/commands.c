@@ -45,6 +45,7 @@ enum option_value {
     OPTION_RATE,
     OPTION_AHEAD,
     OPTION_NAME,
+    OPERAND_FILES, // no option: words behind the options, the names of files
 };
 
 #define OPTION_FIELD(name) offsetof(struct options, name)
@@ -211,6 +212,13 @@ static const struct command commands[] = {
      "",
      backfill_cancel_run,
      {OPTION_NAME}},
+    {"report",
+     "make a page of charts from the log, for a ticket",
+     "Reads the log (logfmt, JSON, or journalctl -o json) from the files, of which each is\n"
+     "one daemon's and - is standard input, or else from standard input. Writes one page\n"
+     "of HTML that needs nothing else. No id and no value of a customer is on it.\n",
+     report_page_run,
+     {OPERAND_FILES}},
     {"prune",
      "delete done rows older than outbox.retention now",
      "The daemon does the same by itself, once a minute. Dead rows are never deleted.\n",
@@ -279,7 +287,8 @@ static bool command_takes(const struct command *command, int value)
 
 static void command_help(const struct command *command, FILE *out)
 {
-    fprintf(out, "usage: imprint-sync [-c FILE] %s [OPTION...]\n\n", command->name);
+    fprintf(out, "usage: imprint-sync [-c FILE] %s [OPTION...]%s\n\n", command->name,
+            command_takes(command, OPERAND_FILES) ? " [FILE...]" : "");
     fprintf(out, "%s: %s\n%s\noptions:\n", command->name, command->summary, command->details);
     for (size_t i = 0; i < COMMANDS_OPTIONS; i++) {
         int value = commands_options[i].value;
@@ -437,8 +446,10 @@ static int commands_parse(int argc, char **argv, const struct command *command,
     struct option list[COMMANDS_OPTIONS + 1];
     commands_long_options(list);
     int value;
+    // Options may follow operands; a command's name ends those before it.
+    const char *letters = command != NULL && command_takes(command, OPERAND_FILES) ? "c:h" : "+c:h";
     opterr = 0;
-    while ((value = getopt_long(argc, argv, "+c:h", list, NULL)) != -1) {
+    while ((value = getopt_long(argc, argv, letters, list, NULL)) != -1) {
         if (value == '?') {
             return commands_bad_option(argv);
         }
@@ -514,8 +525,10 @@ int commands_run(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    if (optind < argc - at) {
-        return commands_misuse("unexpected word: ", argv[at + optind], NULL);
+    options.operands = argv + at + optind;
+    options.operand_count = (size_t)(argc - at - optind);
+    if (options.operand_count > 0 && !command_takes(command, OPERAND_FILES)) {
+        return commands_misuse("unexpected word: ", options.operands[0], NULL);
     }
     return command->run(&options);
 }

@@ -3,6 +3,7 @@
 #define APP_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct options {
     const char *config_path;
@@ -35,6 +36,9 @@ struct options {
     const char *rate;
     const char *ahead;
     const char *name;
+
+    char *const *operands; // report: the words behind the options
+    size_t operand_count;
 };
 
 // The commands; each returns the exit code.
@@ -53,6 +57,7 @@ int backfill_list_run(const struct options *options);
 int backfill_pause_run(const struct options *options);
 int backfill_resume_run(const struct options *options);
 int backfill_cancel_run(const struct options *options);
+int report_page_run(const struct options *options);
 int prune_run(const struct options *options);
 int version_run(const struct options *options);
 

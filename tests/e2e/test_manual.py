@@ -256,7 +256,7 @@ def complete(*words, folder=None):
 
 
 @pytest.mark.parametrize("words, offered", [
-    (["re"], ["render", "resume"]),
+    (["re"], ["render", "resume", "report"]),
     (["dead", ""], ["list", "show", "retry", "discard"]),
     (["dead", "retry", "--d"], ["--dry-run"]),
     (["run", ""], ["--once", "--config", "--help"]),
@@ -274,7 +274,8 @@ def test_words_are_completed(words, offered):
 
 
 @pytest.mark.parametrize("words", [["-c", "imp"], ["--config", "imp"], ["--config", "=", "imp"],
-                                   ["run", "-c", "imp"]])
+                                   ["run", "-c", "imp"], ["report", "imp"],
+                                   ["report", "other.log", "imp"]])
 def test_files_are_completed(words, tmp_path):
     (tmp_path / "imprint.yaml").touch()
     assert complete(*words, folder=tmp_path) == ["imprint.yaml"]

@@ -32,6 +32,8 @@ class Command:
         self.name, self.summary = name, summary
         text = output(program, *name.split(), "--help")
         head, options = text.split("\noptions:\n")
+        operand = re.search(r"\[OPTION\.\.\.\] \[(\w+)\.\.\.\]$", head.split("\n")[0])
+        self.operand = operand[1] if operand else None  # words behind the options
         self.details = " ".join(head.split("\n\n", 1)[1].split("\n")[1:]).strip()
         self.options = read_options(options)
 
@@ -82,7 +84,8 @@ def own(command):
 def command_list(listed):
     text = ".Bl -tag -width Ds\n"
     for command in listed:
-        text += f".It Ic {command.name}\n{prose(command.summary)}\n"
+        operand = f" Op Ar {command.operand} ..." if command.operand else ""
+        text += f".It Ic {command.name}{operand}\n{prose(command.summary)}\n"
         text += f"{prose(command.details)}\n" if command.details else ""
         text += option_list(own(command)) if own(command) else ""
     return text + ".El\n"
@@ -120,13 +123,15 @@ def completion(program):
     arguments = sorted({(option.name, option.argument) for command in listed
                         for option in command.options if option.argument})
     files = [f"--{name}" for name, argument in arguments if argument == "FILE"]
+    takers = [command.name for command in listed if command.operand == "FILE"]
     others = [f"--{name}" for name, argument in arguments if argument != "FILE"]
     words = cases([("", first)]
                   + [(group, [w[1] for w in names if w[0] == group and len(w) > 1]) for group in groups])
     options = cases([(command.name, [f"--{option.name}" for option in own(command)])
                      for command in listed if own(command)])
     return TEMPLATE.format(words=words, options=options, both=" ".join(both),
-                           files="|".join(["-c", *files]), others="|".join(others))
+                           files="|".join(["-c", *files]), others="|".join(others),
+                           takers="|".join(takers))
 
 
 TEMPLATE = '''\
@@ -161,6 +166,11 @@ _imprint_sync_command() {{
     done
 }}
 
+_imprint_sync_files() {{
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}}
+
 _imprint_sync() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} option=${{COMP_WORDS[COMP_CWORD - 1]}} command words
     COMPREPLY=()
@@ -170,13 +180,16 @@ _imprint_sync() {{
     [[ ${{COMP_WORDS[COMP_CWORD]}} != = ]] || option=${{COMP_WORDS[COMP_CWORD - 1]}}
     case $option in
         {files})
-            compopt -o filenames 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            _imprint_sync_files "$current"
             return
             ;;
         {others}) return ;;
     esac
     _imprint_sync_command
+    if [[ $current != -* && ${{command%% *}} == @({takers}) ]]; then
+        _imprint_sync_files "$current"
+        return
+    fi
     words=$(_imprint_sync_commands "$command")
     if [[ $current == -* || -z $words ]]; then
         words="$(_imprint_sync_options "$command") {both}"
