@@ -88,6 +88,8 @@ def test_everything_that_an_operator_needs_is_in_it(tree):
     wanted |= {f"/usr/share/man/man{page.suffix[1:]}/{page.name}.gz"
                for page in (TOP / "docs/man").glob("*.[0-9]")}
     wanted |= {f"/usr/share/imprint-sync/sql/{path.name}" for path in (TOP / "sql").glob("*.sql")}
+    wanted |= {f"/usr/share/imprint-sync/monitoring/{path.name}"
+               for path in (TOP / "config/monitoring").iterdir()}
     wanted |= {f"/usr/lib/systemd/system/{path.name}" for path in (TOP / "systemd").glob("*.service")}
     assert wanted <= files, wanted - files
 

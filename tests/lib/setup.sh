@@ -48,6 +48,8 @@ test   libtap-parser-sourcehandler-pgtap-perl  pg_prove, which runs them
 test   python3-pytest           end-to-end tests
 test   python3-jsonschema       requests against the OpenAPI contract
 test   python3-yaml             reads that contract
+test   mtail                    metrics from the log (config/monitoring)
+test   lnav                     its format of the log
 fuzz   clang                    libFuzzer
 fuzz   libclang-rt-dev          its library
 check  clang                    second compiler
