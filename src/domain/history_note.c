@@ -71,7 +71,7 @@ static struct str history_note_text(const struct logline *line, struct buf *text
 {
     static const char *const keys[] = {"version", "environment", "slots",   "during",   "changed",
                                        "restart", "relation",    "trigger", "sqlstate", "name",
-                                       "total",   "done",        "dead",    "exit"};
+                                       "state",   "total",       "done",    "dead",     "exit"};
     buf_reset(text);
     bool change = logline_text(line, "from", text) && buf_append_str(text, STR(" to ")) &&
                   logline_text(line, "to", text);

@@ -166,7 +166,10 @@ START_TEST(what_happened_is_noted_and_bounded)
     say(1, "watch.error relation=crm.orders sqlstate=42501");
     say(2, "watch.error relation=crm.orders sqlstate=42501");
     say(3, "update.retry customer_id=c-secret");
-    ck_assert_uint_eq(history->note_count, 2);
+    say(4, "backfill.progress name=all done=3");
+    say(5, "backfill.done name=all state=paused done=7 reason=asked");
+    ck_assert_uint_eq(history->note_count, 3);
+    ck_assert_str_eq(history->notes[2].text, "name=all, state=paused, done=7, asked");
     ck_assert_str_eq(history->notes[0].text, "open to down, 5xx");
     ck_assert_str_eq(history->notes[1].text, "relation=crm.orders, sqlstate=42501");
     ck_assert_int_eq(history->notes[1].count, 2);
@@ -175,7 +178,7 @@ START_TEST(what_happened_is_noted_and_bounded)
         say(10 + i, i % 2 == 0 ? "api.down to=down" : "api.up to=open");
     }
     ck_assert_uint_eq(history->note_count, HISTORY_NOTES);
-    ck_assert_int_eq(history->notes_left_out, 2 + HISTORY_NOTES);
+    ck_assert_int_eq(history->notes_left_out, 3 + HISTORY_NOTES);
     ck_assert_int_eq(history->notes[HISTORY_NOTES - 1].first_us,
                      START + (10 + 2 * HISTORY_NOTES - 1) * S);
     ck_assert_str_eq(history->notes[1].event, "watch.error");
