@@ -395,7 +395,7 @@ class Run:
         checker.complain(itertools.chain(
             unsettled, overlaps, regressions,
             checker.stale_states(histories, shops.expected(self.db)),
-            checker.wrongly_charged(rows, histories, troubles),
+            checker.wrongly_charged(rows, histories, troubles, checker.late_answers(logs)),
             checker.too_fast(requests, self.options.rate, self.options.burst),
             checker.tattles(logs, [shops.MARK, *self.keys]),
             checker.unaccepted(rows, histories, committed)))

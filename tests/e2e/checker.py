@@ -338,9 +338,21 @@ def is_part(payload, body):
     return all(body.get(name) == value for name, value in payload.items() if name not in COUNTERS)
 
 
-def wrongly_charged(rows, histories, troubles):
+def late_answers(log_files):
+    """{customer: how often an answer came after the lease}."""
+    late = collections.Counter()
+    for file in log_files:
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            late.update(found[1].lower() for line in lines
+                        if (found := re.search(r" update\.late customer_id=(\S+)", line)))
+    return late
+
+
+def wrongly_charged(rows, histories, troubles, late=collections.Counter()):
     """I3: a row has at most the attempts for which its customer's requests failed in its time, and
-    one more for each trouble that still has room for its customer."""
+    one more for each trouble that still has room for its customer. A late answer gives what is
+    pending of its customer another number, which keeps it from being settled alone, and counts for
+    nothing: an update's attempts are its rows' fewest."""
     troubles = sorted((t for t in troubles if t.charged), key=lambda t: t.end)
     charged = collections.defaultdict(set)
     last = max((t.end for t in troubles), default=0)
@@ -348,7 +360,7 @@ def wrongly_charged(rows, histories, troubles):
     for row in sorted((r for r in rows if r.attempts > 0), key=lambda r: r.settled or last):
         settled = row.settled or last
         own = histories[row.customer].failures(row.created, settled)
-        missing = row.attempts - own
+        missing = row.attempts - own - late[row.customer]
         for trouble in troubles:
             customers = charged[trouble]
             lived = trouble.start <= settled and trouble.end >= row.created

@@ -148,6 +148,15 @@ def test_attempts_without_a_failure():
     found(checker.wrongly_charged([row(attempts=2)], failed, []), "I3")
 
 
+def test_a_late_answer_numbers_what_is_pending_anew(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(f"2026-01-01T00:00:00.000Z warning update.late customer_id={CUSTOMER.upper()} reason=x\n")
+    late = checker.late_answers([log])
+    one = histories(request())
+    nothing(checker.wrongly_charged([row(attempts=1)], one, [], late))
+    found(checker.wrongly_charged([row(attempts=2)], one, [], late), "I3")
+
+
 @pytest.mark.parametrize("outage", [
     {"status": 401}, {"status": 503, "fault": f"status=503,{checker.OUTAGE}"}])
 def test_what_hits_everybody_is_no_failure_of_the_row(outage):
