@@ -51,7 +51,7 @@ bool str_split(struct str text, char separator, struct str *head, struct str *ta
     const char *at = text.len == 0 ? NULL : memchr(text.ptr, separator, text.len);
     if (at == NULL) {
         *head = text;
-        *tail = (struct str){text.ptr + text.len, 0};
+        *tail = text.len == 0 ? text : (struct str){text.ptr + text.len, 0}; // may be NULL
         return false;
     }
     size_t before = (size_t)(at - text.ptr);
