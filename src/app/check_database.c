@@ -142,7 +142,6 @@ static bool check_schema(struct check *check, const struct check_role *role, str
     " ('function', 'retry_thin', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_later', 'EXECUTE', NULL),"                                               \
     " ('function', 'retry_rows', 'EXECUTE', NULL),"                                                \
-    " ('function', 'retry_lock', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_hold', 'EXECUTE', NULL),"                                                \
     " ('function', 'retry_release', 'EXECUTE', NULL),"                                             \
     " ('function', 'report', 'EXECUTE', NULL),"                                                    \
