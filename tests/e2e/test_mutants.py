@@ -22,6 +22,10 @@ class Mutant:
     new: str
     invariant: str
     run: dict = dataclasses.field(default_factory=dict)  # drive.Options
+    also: tuple = ()    # (old, new) of another place in that file
+
+    def places(self):
+        return ((self.old, self.new), *((self.also,) if self.also else ()))
 
 
 CALM = {"seconds": 4, "kinds": (), "faults": (), "instances": 1}
@@ -45,12 +49,16 @@ MUTANTS = [
            CALM | {"seconds": 8, "instances": 2, "rate": 30, "timeout": 0.4, "lease": 1.2,
                    "events": (Event(1, "pause", 0, "", 2.5), Event(5, "pause", 1, "", 2.5))}),
     # The cut-off instance goes on sending for two seconds. When it is back its outcomes are old, and
-    # it gets no slots (burst 1: one instance has them all), which would make good for them.
+    # it gets no slots (burst 1: one instance has them all), which would make good for them. That a
+    # hash is remembered only with a row that is settled hides most of it, so that goes as well.
     Mutant("settling_without_the_fence", "src/io/outbox_sql.c",
-           "SELECT v.* FROM v WHERE v.mine", "SELECT v.* FROM v", "I6",
+           "((c.slot, c.epoch) IN (SELECT held.slot, held.epoch FROM held)) IS TRUE AS mine",
+           "true AS mine", "I6",
            CALM | {"seconds": 11, "instances": 2, "writes": 100, "rate": 60, "burst": 1,
                    "timeout": 0.2, "lease": 3, "operations": {"switch": 1},
-                   "events": (Event(1, "link", 0, "cut", 4.2),)}),
+                   "events": (Event(1, "link", 0, "cut", 4.2),)},
+           ("AND (ours.ord IN (SELECT z.ord FROM %s AS z)) IS TRUE",
+            "AND ((ours.ord IN (SELECT z.ord FROM %s AS z)) IS TRUE OR true)")),
     Mutant("outages_cost_attempts", "src/domain/pool.c",
            "return pool->failing.count >= pool->breaker_customers || verdict->pause_ns > 0;",
            "return verdict->pause_ns > 0;", "I3",
@@ -74,7 +82,8 @@ BY_NAME = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.n
 @BY_NAME
 def test_the_place_is_there(mutant):
     """Once: a change of the source that takes a mutant away must not pass in silence."""
-    assert (harness.TOP / mutant.file).read_text().count(mutant.old) == 1
+    text = (harness.TOP / mutant.file).read_text()
+    assert [text.count(old) for old, _ in mutant.places()] == [1] * len(mutant.places())
 
 
 def test_each_invariant_has_a_mutant():
@@ -103,7 +112,10 @@ class Workshop:
         """The path of the daemon with this one thing changed."""
         file = self.source / mutant.file
         text = file.read_text()
-        file.write_text(text.replace(mutant.old, mutant.new))
+        broken = text
+        for old, new in mutant.places():
+            broken = broken.replace(old, new)
+        file.write_text(broken)
         try:
             self.run(["cmake", "--build", self.build_folder, "--target", "imprint-sync"])
         finally:
