@@ -12,8 +12,12 @@ function(compress)
   execute_process(COMMAND gzip -9nf ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
-# The build's own names another prefix.
+# The build's own names another prefix. It goes first: file(COPY) leaves a file of the same second.
 file(GLOB units ${source}/systemd/*.service)
+foreach(unit IN LISTS units)
+  get_filename_component(name ${unit} NAME)
+  file(REMOVE ${root}/usr/lib/systemd/system/${name})
+endforeach()
 copy("${units}" ${root}/usr/lib/systemd/system)
 
 # Beside the samples, which name the schemas in their first line; no configuration, so only links.

@@ -62,6 +62,8 @@ def test_failures_are_tried_again_with_an_attempt_counted(db, sandbox, config, d
     row = db.wait_settled(row_id)
     assert row["status"] == "done", row
     assert row["attempts"] == times, row
+    # The sandbox writes a request down when it has ended, which may be after its answer is settled.
+    harness.wait_until(lambda: len(sandbox.journal(victim)) > times, "the last request is written down")
     journal = sandbox.journal(victim)
     assert len(journal) == times + 1
     assert len(daemon.events("update.retry", level="warning")) == times
