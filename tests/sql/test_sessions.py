@@ -185,7 +185,7 @@ def test_renewing_stays_in_the_page(session):
     for _ in range(300):
         beat(a, "A", keep=[(s, 1) for s in range(64)], take=[(s, 0, 0) for s in range(64)])
     pages = query(a, "SELECT pg_relation_size('imprint_sync.lease') / current_setting('block_size')::int")
-    assert pages[0][0] <= 16
+    assert pages[0][0] <= 64    # over 150 if nothing were cleaned; a snapshot of somebody may hold back some
     query(a, "SELECT pg_stat_force_next_flush()")
     updated, hot = query(a, "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'lease'")[0]
     assert hot > 0.9 * updated
