@@ -62,6 +62,7 @@ struct sender {
     size_t worker_count;
     struct sender_worker **idle; // stack
     size_t idle_count;
+    size_t unsent;        // busy workers whose request has not left
     struct sender *older; // renewed while it had transfers under way; owned
     struct sender *newer; // what took its place; NULL: this is the one in use
 };
@@ -207,6 +208,7 @@ static int sender_on_request(void *userdata, char *remote_ip, char *local_ip, in
     (void)remote_port;
     (void)local_port;
     struct sender_worker *worker = userdata;
+    worker->sender->unsent -= worker->requests == 0;
     worker->requests++;
     if (worker->requests > 1) {
         // libcurl repeats a POST by itself when a kept connection closes before any answer. The
@@ -330,6 +332,7 @@ static void sender_give_back(struct sender_worker *worker)
     sender_headers_release(worker->headers);
     worker->headers = NULL;
     worker->busy = false;
+    sender->unsent -= worker->requests == 0;
     sender->idle[sender->idle_count++] = worker;
 }
 
@@ -595,9 +598,7 @@ size_t sender_unsent(const struct sender *sender)
 {
     size_t count = 0;
     for (const struct sender *at = sender; at != NULL; at = at->older) {
-        for (size_t i = 0; i < at->worker_count; i++) {
-            count += at->workers[i].busy && at->workers[i].requests == 0;
-        }
+        count += at->unsent;
     }
     return count;
 }
@@ -609,6 +610,7 @@ void sender_submit(struct sender *sender, struct str customer_id, struct str bod
     struct sender_worker *worker = sender->idle[--sender->idle_count];
     worker->busy = true;
     worker->requests = 0;
+    sender->unsent++;
     worker->past_lease = false;
     worker->started_ns = clock_now_ns();
     worker->not_after_ns = not_after_ns;
