@@ -21,7 +21,6 @@ struct lessor {
     bool ready;
     bool asking;
     bool asked;
-    bool draining;
     int64_t asked_ns;
     int64_t next_ns;
     int wants;                  // as last told
@@ -216,9 +215,10 @@ static void lessor_beat(struct lessor *lessor, int64_t now)
 // A draining slot of which nothing is in flight any more.
 static bool lessor_may_give(const struct lessor *lessor)
 {
+    const struct lease *lease = lessor->parts.lease;
     for (int i = 0; i < LEASE_SLOTS; i++) {
-        const struct lease_slot *slot = &lessor->parts.lease->slots[i];
-        if (slot->mine && (slot->draining || lessor->draining) &&
+        const struct lease_slot *slot = &lease->slots[i];
+        if (slot->mine && (slot->draining || lease->leaving) &&
             !relay_slot_busy(lessor->parts.relay, i)) {
             return true;
         }
@@ -289,7 +289,6 @@ void lessor_on_notify(struct lessor *lessor)
 
 void lessor_drain(struct lessor *lessor)
 {
-    lessor->draining = true;
     lease_drain(lessor->parts.lease);
     lessor->next_ns = 0;
 }

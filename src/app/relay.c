@@ -832,11 +832,6 @@ double relay_rate_per_sec(const struct relay *relay)
     return gate_rate_per_sec(relay->gate, loop_now_ns(relay->parts.loop));
 }
 
-size_t relay_in_memory(const struct relay *relay)
-{
-    return updates_total(relay->updates);
-}
-
 void relay_note_counts(struct relay *relay, const struct outbox_counts *counts)
 {
     refill_note_thin(relay->refill, counts->thin);

@@ -90,7 +90,6 @@ const char *relay_limit_name(enum relay_limit limit); // "rate"
 bool relay_is_open(const struct relay *relay);
 const char *relay_paused(const struct relay *relay); // NULL when open
 double relay_rate_per_sec(const struct relay *relay);
-size_t relay_in_memory(const struct relay *relay);
 void relay_note_counts(struct relay *relay, const struct outbox_counts *counts);
 // The pool wants the key file read again.
 bool relay_wants_key(const struct relay *relay);

@@ -54,17 +54,6 @@ const char *history_state_name(enum history_state state)
     return history_state_names[state];
 }
 
-const char *history_sum_name(enum history_sum sum)
-{
-    assert(sum < HISTORY_SUM_STATE);
-    return history_sum_names[sum];
-}
-
-const char *history_level_name(enum history_level level)
-{
-    return history_level_names[level];
-}
-
 struct history *history_create(void)
 {
     struct history *history = mem_calloc(1, sizeof *history);

@@ -125,8 +125,6 @@ void history_next_log(struct history *history);
 bool history_add(struct history *history, const struct logline *line) MUST_CHECK;
 
 const char *history_state_name(enum history_state state);
-const char *history_sum_name(enum history_sum sum);
-const char *history_level_name(enum history_level level);
 
 // How long this state lasted in a bucket, in seconds.
 double history_state_s(const struct history *history, size_t bucket, enum history_state state);
