@@ -45,13 +45,8 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.fixture(scope="session")
 def cluster():
-    cluster = harness.Cluster()
-    try:
-        cluster.start()
-        cluster.make_template()
+    with harness.Cluster().running() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture

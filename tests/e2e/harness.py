@@ -176,6 +176,16 @@ class Cluster:
             SELECT imprint_sync.watch('crm.imprint_customers', 'crm_id', 'imprint_customer_id',
                                       'crm.addresses', 'customer_id');""")
 
+    @contextlib.contextmanager
+    def running(self):
+        """Started, with its template; gone afterwards."""
+        try:
+            self.start()
+            self.make_template()
+            yield self
+        finally:
+            self.remove()
+
     def new_database(self, template="sync_template"):
         self.count += 1
         name = f"test_{self.count}"

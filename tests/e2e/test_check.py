@@ -645,18 +645,13 @@ def test_a_pooler_is_seen(db, cluster, config, proxy):
 
 
 def test_prepared_transactions_leave_no_notify(sandbox, tmp_path):
-    cluster = harness.Cluster("max_prepared_transactions=5")
-    try:
-        cluster.start()
-        cluster.make_template()
+    with harness.Cluster("max_prepared_transactions=5").running() as cluster:
         db = cluster.new_database()
         config = harness.Config(pathlib.Path(tmp_path), {
             "database": {"dsn": db.dsn()}, "imprint": {"base_url": sandbox.url}})
         [entry] = bad(look(config, code=0))
         assert entry["check"] == "notify" and "max_prepared_transactions = 5" in entry["text"]
         db.connection.close()
-    finally:
-        cluster.remove()
 
 
 def test_check_wakes_no_daemon_and_leaves_nothing(db, config, daemon):

@@ -13,13 +13,8 @@ from harness import new_customer
 @pytest.fixture
 def own_cluster():
     """For what concerns a whole server."""
-    cluster = harness.Cluster()
-    try:
-        cluster.start()
-        cluster.make_template()
+    with harness.Cluster().running() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 # ---- restarts ----------------------------------------------------------------------------------

@@ -21,13 +21,8 @@ AUTO_EXPLAIN = (
 
 @pytest.fixture(scope="module")
 def cluster():
-    cluster = harness.Cluster(*AUTO_EXPLAIN)
-    try:
-        cluster.start()
-        cluster.make_template()
+    with harness.Cluster(*AUTO_EXPLAIN).running() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 def fill(db, status, pending):

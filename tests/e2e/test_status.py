@@ -380,10 +380,7 @@ def test_the_sparkline_of_the_rate(db, config, terminal):
 
 
 def test_watch_outlives_the_database(terminal, tmp_path):
-    cluster = harness.Cluster()
-    try:
-        cluster.start()
-        cluster.make_template()
+    with harness.Cluster().running() as cluster:
         db = cluster.new_database()
         config = harness.Config(tmp_path, {"database": {"dsn": db.dsn()}})
         screen = Terminal(config, 24, 80)
@@ -398,8 +395,6 @@ def test_watch_outlives_the_database(terminal, tmp_path):
             screen.close()
         db.reconnect()
         db.drop()
-    finally:
-        cluster.remove()
 
 
 def test_watch_needs_a_terminal(config):
