@@ -1,7 +1,7 @@
 #include "domain/answer.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 #define SEC INT64_C(1000000000)
 
@@ -206,9 +206,5 @@ int main(void)
     tcase_add_test(tests, overlong_lines_and_odd_bytes_are_ignored);
     Suite *suite = suite_create("answer");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 #include "domain/backoff.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 #define SEC INT64_C(1000000000)
 
@@ -81,9 +81,5 @@ int main(void)
     tcase_add_test(tests, odd_options_are_harmless);
     Suite *suite = suite_create("backoff");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

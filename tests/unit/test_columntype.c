@@ -1,8 +1,8 @@
 #include "cases.h"
 #include "domain/columntype.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 // Is `word` one of the words of a list?
 static bool list_has(struct str list, const char *word)
@@ -56,9 +56,5 @@ int main(void)
     TCase *tests = tcase_create("columntype");
     tcase_add_test(tests, every_type_of_the_table);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

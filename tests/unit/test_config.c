@@ -10,6 +10,7 @@
 #include "config/keys.h"
 #include "config/secret.h"
 #include "config/value.h"
+#include "suite.h"
 
 #include <check.h>
 #include <ftw.h>
@@ -1151,9 +1152,5 @@ int main(void)
     tcase_add_test(values, passwords_in_a_dsn_are_found);
     tcase_add_test(values, rows_of_the_table_are_whole);
     suite_add_tcase(suite, values);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 #include "cases.h"
 #include "domain/decimal.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -80,9 +81,5 @@ int main(void)
     tcase_add_test(tcase, keeps_all_digits_of_large_amounts);
     tcase_add_test(tcase, reads_a_megabyte_of_digits);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "config/diff.h"
 
 #include "base/mem.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -146,9 +147,5 @@ int main(void)
     tcase_add_test(tests, equal_texts_at_different_places_are_equal);
     Suite *suite = suite_create("diff");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 #include "io/digest.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static void hash_of(struct str destination, struct str body, unsigned char hash[DIGEST_BYTES])
 {
@@ -80,9 +80,5 @@ int main(void)
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("digest");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

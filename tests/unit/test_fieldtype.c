@@ -1,9 +1,9 @@
 #include "cases.h"
 #include "domain/fieldtype.h"
 #include "domain/instant.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 enum { BUFFER_CAP = 4096 };
 
@@ -245,9 +245,5 @@ int main(void)
     tcase_add_test(tcase, other_names_are_no_types);
     tcase_add_test(tcase, types_say_what_they_make);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,7 +1,7 @@
 #include "domain/histogram.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static struct histogram *histogram;
 
@@ -104,9 +104,5 @@ int main(void)
     tcase_add_test(tests, reset_forgets_everything);
     Suite *suite = suite_create("histogram");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "domain/history.h"
 
 #include "domain/instant.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -211,9 +212,5 @@ int main(void)
     tcase_add_test(tests, a_clock_that_steps_back_does_no_harm);
     Suite *suite = suite_create("history");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,9 +1,9 @@
 #include "cases.h"
 #include "domain/calendar.h"
 #include "domain/instant.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static struct str verdict(enum instant_result result)
 {
@@ -120,9 +120,5 @@ int main(void)
     tcase_add_test(tcase, calendar_agrees_with_counting_days);
     tcase_add_test(tcase, a_month_never_ends_before_the_one_before_it);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 #include "cases.h"
 #include "domain/jsontext.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -425,9 +426,5 @@ int main(void)
     tcase_add_test(tcase, decoding_undoes_encoding);
     tcase_add_test(tcase, a_full_buffer_stays_as_it_was);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 #include "domain/lease.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SEC INT64_C(1000000000)
 #define LEASE (30 * SEC)
@@ -797,9 +797,5 @@ int main(void)
     tcase_set_timeout(tests, 120);
     Suite *suite = suite_create("lease");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "suite.h"
 
 #include <check.h>
 #include <json-c/json.h>
@@ -477,9 +478,5 @@ int main(void)
     tcase_set_timeout(tests, 60);
     Suite *suite = suite_create("log");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

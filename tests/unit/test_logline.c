@@ -1,6 +1,7 @@
 #include "domain/logline.h"
 
 #include "base/log.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -172,9 +173,5 @@ int main(void)
     tcase_add_test(tests, fields_beyond_the_bound_are_left_out);
     Suite *suite = suite_create("logline");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "io/loop.h"
 
 #include "base/clock.h"
+#include "suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -388,9 +389,5 @@ int main(void)
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("loop");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

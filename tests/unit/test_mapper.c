@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/mapping_load.h"
 #include "domain/mapper.h"
+#include "suite.h"
 
 #include <check.h>
 #include <glob.h>
@@ -501,9 +502,5 @@ int main(void)
     tcase_add_test(tests, reasons_end_at_1000_bytes_and_at_a_whole_character);
     tcase_add_test(tests, one_mapper_serves_mappings_of_any_size);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,10 +1,10 @@
 // The compiled mapping, built by hand: columns, paths, steps, and the table of targets.
 #include "domain/mapping.h"
 #include "domain/target.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static void must_add(struct mapping *mapping, const char *name, const char *path)
 {
@@ -223,9 +223,5 @@ int main(void)
     tcase_add_test(tests, knows_the_objects);
     tcase_add_test(tests, lists_the_members_of_an_object);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,10 +3,10 @@
 #include "config/mapping_load.h"
 #include "config/mapping_option.h"
 #include "domain/target.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { LINES_CAP = 1 << 16 };
 
@@ -563,9 +563,5 @@ int main(void)
     tcase_add_test(tests, says_what_is_wrong_and_where);
     tcase_add_test(tests, refuses_endless_names);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

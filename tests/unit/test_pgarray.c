@@ -1,4 +1,5 @@
 #include "io/pgarray.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -128,9 +129,5 @@ int main(void)
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("pgarray");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

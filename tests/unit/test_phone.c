@@ -1,5 +1,6 @@
 #include "cases.h"
 #include "domain/phone.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -77,9 +78,5 @@ int main(void)
     tcase_add_test(tcase, says_what_is_wrong);
     tcase_add_test(tcase, takes_any_bytes);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,9 +1,9 @@
 #include "base/buf.h"
 #include "domain/plan.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define PLAN(node) "[{\"Plan\": " node "}]"
 #define SCAN(alias, more)                                                                          \
@@ -164,9 +164,5 @@ int main(void)
     tcase_add_test(tests, what_is_no_plan_has_nothing);
     tcase_add_test(tests, no_depth_and_no_number_of_tables_is_too_much);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 #include "domain/pool.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SEC INT64_C(1000000000)
 
@@ -1312,9 +1312,5 @@ int main(void)
     tcase_set_timeout(tests, 120);
     Suite *suite = suite_create("pool");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 // The fold: rows of one customer, column by column.
 #include "domain/row.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static struct mapping *mapping;
 static struct row row;
@@ -180,9 +180,5 @@ int main(void)
     tcase_add_test(tests, takes_an_empty_object);
     tcase_add_test(tests, reset_forgets_everything);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

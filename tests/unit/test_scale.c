@@ -1,8 +1,8 @@
 #include "domain/scale.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 START_TEST(steps_are_round_and_at_most_five)
 {
@@ -33,9 +33,5 @@ int main(void)
     tcase_add_test(tests, steps_of_time_are_those_of_a_clock);
     Suite *suite = suite_create("scale");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

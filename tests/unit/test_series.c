@@ -1,7 +1,7 @@
 #include "domain/series.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 #define S INT64_C(1000000)
 #define DAY_S INT64_C(86400)
@@ -113,9 +113,5 @@ int main(void)
     tcase_add_test(tests, a_time_that_is_years_away_is_refused);
     Suite *suite = suite_create("series");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,7 +1,7 @@
 #include "base/str.h"
+#include "suite.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static const struct str nothing = {NULL, 0};
 
@@ -282,9 +282,5 @@ int main(void)
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("str");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

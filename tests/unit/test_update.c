@@ -1,4 +1,5 @@
 #include "domain/update.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -285,9 +286,5 @@ int main(void)
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("update");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "cases.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -307,9 +308,5 @@ int main(void)
     tcase_set_timeout(tests, 60);
     Suite *suite = suite_create("verdict");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

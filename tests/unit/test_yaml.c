@@ -1,6 +1,7 @@
 // The YAML tree and the list of problems: places, what is refused, and files that are none.
 #include "base/mem.h"
 #include "config/yaml.h"
+#include "suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -399,9 +400,5 @@ int main(void)
     tcase_add_test(problems, problems_stand_in_order_and_clean);
     tcase_add_test(problems, excerpts_end_between_characters);
     suite_add_tcase(suite, problems);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 #include "cases.h"
 #include "domain/instant.h"
 #include "domain/zone.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -384,9 +385,5 @@ int main(void)
     tcase_add_test(tcase, refuses_files_cut_anywhere);
     tcase_add_test(tcase, survives_counts_that_lie);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
