@@ -319,67 +319,53 @@ static int64_t crosscheck_duration(const struct crosscheck *check, const char *p
     return *(const int64_t *)keys_peek(check->config, key);
 }
 
-static void crosscheck_report_short(const struct crosscheck *check, const char *path,
-                                    const char *base, int64_t least_ns, const char *text)
+// How long one duration must, or may, be for another.
+struct crosscheck_bound {
+    const char *path;
+    const char *base;
+    int64_t factor;
+    bool most; // else the least
+    const char *times;
+    const char *why;
+};
+
+static const struct crosscheck_bound crosscheck_bounds[] = {
+    {"outbox.lease", "imprint.timeout", 3, false, "three times ", ""},
+    // Nobody compares clocks, but all that they drift apart in a lease must fit into the timeout
+    // that is kept free at its end. Machines that keep time are less than 0.05 % apart.
+    {"outbox.lease", "imprint.timeout", 1000, true, "1000 times ",
+     ": the clocks of two machines drift apart"},
+    {"imprint.timeout", "imprint.connect_timeout", 1, false, "", ""},
+    {"retry.cap", "retry.base", 1, false, "", ""},
+};
+
+static void crosscheck_bound(const struct crosscheck *check, const struct crosscheck_bound *bound)
 {
-    struct buf least;
-    buf_init(&least, CROSSCHECK_TEXT_BYTES);
-    bool ok = value_print_duration(least_ns, &least);
+    // Cannot overflow: the table's bounds are days.
+    int64_t bound_ns = bound->factor * crosscheck_duration(check, bound->base);
+    int64_t value_ns = crosscheck_duration(check, bound->path);
+    if (bound->most ? value_ns <= bound_ns : value_ns >= bound_ns) {
+        return;
+    }
+    struct buf text;
+    buf_init(&text, CROSSCHECK_TEXT_BYTES);
+    bool ok = value_print_duration(bound_ns, &text);
     assert(ok); // a number and a unit
     (void)ok;
-    problems_add(check->problems, crosscheck_place(check, path, base), path,
-                 "is too short; it must be at least %s, which is %s%s", least.data, text, base);
-    buf_free(&least);
+    problems_add(check->problems, crosscheck_place(check, bound->path, bound->base), bound->path,
+                 "is too %s; it must be at %s %s, which is %s%s%s", bound->most ? "long" : "short",
+                 bound->most ? "most" : "least", text.data, bound->times, bound->base, bound->why);
+    buf_free(&text);
 }
 
 static void crosscheck_durations(const struct crosscheck *check)
 {
-    static const struct {
-        const char *path;
-        const char *base;
-        int64_t factor;
-        const char *text;
-    } rows[] = {
-        {"outbox.lease", "imprint.timeout", 3, "three times "},
-        {"imprint.timeout", "imprint.connect_timeout", 1, ""},
-        {"retry.cap", "retry.base", 1, ""},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (crosscheck_is_broken(check, rows[i].path) ||
-            crosscheck_is_broken(check, rows[i].base)) {
-            continue;
+    for (size_t i = 0; i < sizeof crosscheck_bounds / sizeof crosscheck_bounds[0]; i++) {
+        const struct crosscheck_bound *bound = &crosscheck_bounds[i];
+        if (!crosscheck_is_broken(check, bound->path) &&
+            !crosscheck_is_broken(check, bound->base)) {
+            crosscheck_bound(check, bound);
         }
-        // Cannot overflow: the table's bounds are days.
-        int64_t least_ns = rows[i].factor * crosscheck_duration(check, rows[i].base);
-        if (crosscheck_duration(check, rows[i].path) < least_ns) {
-            crosscheck_report_short(check, rows[i].path, rows[i].base, least_ns, rows[i].text);
-        }
-    }
-}
-
-// Between two heartbeats nobody compares clocks: all that they drift apart in a lease must fit into
-// the timeout that is kept free at its end. Machines that keep time are less than 0.05 % apart.
-enum { CROSSCHECK_DRIFT = 1000 };
-
-static void crosscheck_lease(const struct crosscheck *check)
-{
-    static const char path[] = "outbox.lease";
-    static const char base[] = "imprint.timeout";
-    if (crosscheck_is_broken(check, path) || crosscheck_is_broken(check, base)) {
-        return;
-    }
-    int64_t most_ns = CROSSCHECK_DRIFT * crosscheck_duration(check, base);
-    if (crosscheck_duration(check, path) > most_ns) {
-        struct buf most;
-        buf_init(&most, CROSSCHECK_TEXT_BYTES);
-        bool ok = value_print_duration(most_ns, &most);
-        assert(ok); // a number and a unit
-        (void)ok;
-        problems_add(check->problems, crosscheck_place(check, path, base), path,
-                     "is too long; it must be at most %s, which is %d times %s: the clocks of two "
-                     "machines drift apart",
-                     most.data, CROSSCHECK_DRIFT, base);
-        buf_free(&most);
     }
 }
 
@@ -396,5 +382,4 @@ void crosscheck_run(struct config *config, struct keys_seen *seen, struct proble
     crosscheck_files(&check);
     crosscheck_pairs(&check);
     crosscheck_durations(&check);
-    crosscheck_lease(&check);
 }
