@@ -170,6 +170,14 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
     return buf_take(&out);
 }
 
+// Only a row that is as it was read: a settle that is run twice, or comes late, changes nothing.
+// The customer tells it from another row that a restored database gave the same id.
+#define OUTBOX_AS_READ                                                                             \
+    "o.id = r.id AND lower(o.customer_id COLLATE \"C\") = r.key"                                   \
+    " AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"                          \
+    " AND (r.was_dead OR o.attempts = r.attempts)"
+#define OUTBOX_CHANGED " RETURNING r.ord, o.run_id, r.outcome, r.error, r.was_dead"
+
 static const char outbox_settle_head[] =
     "WITH c AS MATERIALIZED ("
     " SELECT * FROM unnest($1::text[], $2::int2[], $3::int8[], $4::text[], $5::int8[], $6::int2[],"
@@ -196,9 +204,7 @@ static const char outbox_settle_head[] =
     " SELECT r.id, r.attempts, r.was_dead, ours.* FROM unnest($12::int8[], $13::int4[],"
     "  $14::int8[], $15::bool[]) AS r (id, attempts, ord, was_dead) JOIN ours USING (ord)"
     "), u AS ("
-    // Absolute values, and only onto a row that is as it was read: a settle that is run twice, or
-    // comes late, changes nothing. The customer tells a row from another that a restored database
-    // gave the same id.
+    // Absolute values.
     " UPDATE imprint_sync.outbox AS o SET"
     "  status = CASE r.outcome WHEN 'retry' THEN 'pending' ELSE r.outcome END,"
     "  attempts = r.attempts"
@@ -207,18 +213,17 @@ static const char outbox_settle_head[] =
     "   + r.delay_ms * interval '1 millisecond' ELSE o.due_at END,"
     "  settled_at = CASE r.outcome WHEN 'retry' THEN NULL ELSE clock_timestamp() END,"
     "  http_status = r.http_status, error = CASE WHEN r.was_dead THEN 'superseded' ELSE r.error END"
-    " FROM r WHERE o.id = r.id AND lower(o.customer_id COLLATE \"C\") = r.key"
-    "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-    "  AND (r.was_dead OR o.attempts = r.attempts)%s"
-    " RETURNING r.ord, o.run_id, r.outcome, r.error, r.was_dead"
-    ")%s, n AS ("
-    // What really changed, by run: so a settle that is run twice counts once.
+    " FROM r WHERE " OUTBOX_AS_READ "%s" OUTBOX_CHANGED ")%s, x AS ("
+    // What really changed.
+    " SELECT * FROM u%s"
+    "), n AS ("
+    // By run: so a settle that is run twice counts once.
     " SELECT x.run_id,"
     "  count(*) FILTER (WHERE x.outcome = 'done' AND (x.error = 'unchanged') IS NOT TRUE) AS done,"
     "  count(*) FILTER (WHERE x.outcome = 'done' AND x.error = 'unchanged') AS unchanged,"
     "  count(*) FILTER (WHERE x.outcome = 'dead') - count(*) FILTER (WHERE x.was_dead) AS dead,"
     "  count(*) FILTER (WHERE x.outcome = 'retry') AS retried"
-    " FROM (SELECT * FROM u%s) AS x WHERE x.run_id IS NOT NULL GROUP BY x.run_id"
+    " FROM x WHERE x.run_id IS NOT NULL GROUP BY x.run_id"
     "), run AS MATERIALIZED ("
     // In one order, for two settles may count for the same runs.
     " SELECT b.id FROM imprint_sync.backfill_run AS b WHERE b.id IN (SELECT n.run_id FROM n)"
@@ -234,7 +239,7 @@ static const char outbox_settle_head[] =
     " SELECT ours.key, $16, $17, ours.accepted_id, clock_timestamp(), decode(ours.hash, 'hex')"
     // Only with a row that it settles: one that comes late, or twice, would bring an older hash
     // back, and a later change to what that stands for would not be sent.
-    " FROM ours WHERE ours.hash IS NOT NULL AND (ours.ord IN (SELECT z.ord FROM %s AS z)) IS TRUE"
+    " FROM ours WHERE ours.hash IS NOT NULL AND (ours.ord IN (SELECT x.ord FROM x)) IS TRUE"
     " ORDER BY ours.key"
     " ON CONFLICT (customer_key) DO UPDATE SET system_id = excluded.system_id,"
     "  timeline = excluded.timeline, accepted_id = excluded.accepted_id,"
@@ -266,16 +271,12 @@ char *outbox_sql_settle(bool delete_done)
 {
     struct buf out;
     buf_init(&out, OUTBOX_SQL_MAX);
-    outbox_sql_must(buf_printf(
-        &out, outbox_settle_head, delete_done ? " AND r.outcome <> 'done'" : "",
-        delete_done ? ", d AS ("
-                      " DELETE FROM imprint_sync.outbox AS o USING r"
-                      " WHERE r.outcome = 'done' AND o.id = r.id"
-                      "  AND lower(o.customer_id COLLATE \"C\") = r.key"
-                      "  AND o.status = CASE WHEN r.was_dead THEN 'dead' ELSE 'pending' END"
-                      "  AND (r.was_dead OR o.attempts = r.attempts)"
-                      " RETURNING r.ord, o.run_id, r.outcome, r.error, r.was_dead)"
-                    : "",
-        delete_done ? " UNION ALL SELECT * FROM d" : "", delete_done ? "d" : "u"));
+    outbox_sql_must(
+        buf_printf(&out, outbox_settle_head, delete_done ? " AND r.outcome <> 'done'" : "",
+                   delete_done ? ", d AS ("
+                                 " DELETE FROM imprint_sync.outbox AS o USING r"
+                                 " WHERE r.outcome = 'done' AND " OUTBOX_AS_READ OUTBOX_CHANGED ")"
+                               : "",
+                   delete_done ? " UNION ALL SELECT * FROM d" : ""));
     return buf_take(&out);
 }
