@@ -143,10 +143,10 @@ static void put_customer(struct request *request, const struct customer *custome
 }
 
 static void accept(struct request *request, struct customer *customer, struct json_object *body,
-                   bool apply)
+                   bool apply, int64_t wall_ns)
 {
     if (apply) {
-        customer_apply(customer, body, clock_wall_ns());
+        customer_apply(customer, body, wall_ns);
         request->applied = true;
         request->applied_ns = clock_boot_ns();
     }
@@ -160,9 +160,11 @@ static void judge_body(struct sandbox *sandbox, struct request *request, bool ap
     if (read_body(request, &body)) {
         /* as the API: types first, then the customer, then the rules */
         bool fine = contract_check(body, &findings);
-        struct customer *customer = store_get(&sandbox->store, request->customer, clock_wall_ns());
+        /* read once: a new customer is made and updated at the same time */
+        int64_t wall_ns = clock_wall_ns();
+        struct customer *customer = store_get(&sandbox->store, request->customer, wall_ns);
         if (customer != NULL && fine) {
-            accept(request, customer, body, apply);
+            accept(request, customer, body, apply, wall_ns);
         } else if (customer == NULL && findings.type_errors == NULL) {
             refuse_unknown(request);
         } else {
