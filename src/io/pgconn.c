@@ -541,17 +541,18 @@ static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
     return ok && pgconn_send(conn, "COMMIT", NULL, NULL) && PQpipelineSync(conn->pg) == 1;
 }
 
-static bool pgconn_may_send(const struct pgconn *conn)
+// The head of those that wait; NULL while there is none or nothing may be sent.
+static struct pgjob *pgconn_may_send(const struct pgconn *conn)
 {
-    const struct pgjob *next = STAILQ_FIRST(&conn->waiting);
+    struct pgjob *next = STAILQ_FIRST(&conn->waiting);
     if (conn->state != PGCONN_STATE_READY || next == NULL || conn->rolling_back ||
         PQtransactionStatus(conn->pg) == PQTRANS_INERROR) {
-        return false;
+        return NULL;
     }
     // A simple query cannot stand in a pipeline.
     const struct pgjob *head = STAILQ_FIRST(&conn->sent);
     bool alone = next->simple != NULL || (head != NULL && head->simple != NULL);
-    return conn->sent_count < (alone ? 1 : PGCONN_DEPTH);
+    return conn->sent_count < (alone ? 1 : PGCONN_DEPTH) ? next : NULL;
 }
 
 // Of what is answered next; INT64_MAX when nothing is.
@@ -590,8 +591,9 @@ static void pgconn_flush(struct pgconn *conn)
 
 static void pgconn_pump(struct pgconn *conn)
 {
-    while (pgconn_may_send(conn)) {
-        struct pgjob *job = pgjob_queue_pop(&conn->waiting);
+    struct pgjob *job;
+    while ((job = pgconn_may_send(conn)) != NULL) {
+        STAILQ_REMOVE_HEAD(&conn->waiting, link);
         STAILQ_INSERT_TAIL(&conn->sent, job, link);
         conn->sent_count++;
         if (!pgconn_send_job(conn, job)) {
