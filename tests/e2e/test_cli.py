@@ -25,6 +25,15 @@ def test_help_goes_to_standard_output(arguments):
     assert all(len(line) <= 80 for line in done.stdout.split("\n"))
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["version"]])
+def test_output_that_cannot_be_written_is_a_failure(arguments):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = harness.subprocess.run([harness.imprint_sync(), *arguments], stdout=full, text=True,
+                                      stderr=harness.subprocess.PIPE, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (
+        1, "imprint-sync: standard output could not be written\n")
+
+
 def test_the_help_names_every_command():
     text = run("--help").stdout
     assert all(command in text for command in COMMANDS)
