@@ -335,12 +335,12 @@ START_TEST(signals_come_through_the_loop)
     ck_assert(loop_on_signal(trace.loop, SIGUSR1, on_signal, &trace, &err));
     ck_assert(loop_on_signal(trace.loop, SIGUSR2, on_signal, &trace, &err));
     trace.quit_after = 1;
-    raise(SIGUSR2);
+    ck_assert_int_eq(raise(SIGUSR2), 0);
     ck_assert_uint_eq(trace.count, 0); // not before the loop turns
     must_run_until_done();
     trace.done = false;
     trace.quit_after = 2;
-    raise(SIGUSR1);
+    ck_assert_int_eq(raise(SIGUSR1), 0);
     must_run_until_done();
     ck_assert_str_eq(trace.hits, "21");
 }
