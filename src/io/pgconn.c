@@ -542,7 +542,7 @@ static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
 }
 
 // The head of those that wait; NULL while there is none or nothing may be sent.
-static struct pgjob *pgconn_may_send(const struct pgconn *conn)
+static struct pgjob *pgconn_next_to_send(const struct pgconn *conn)
 {
     struct pgjob *next = STAILQ_FIRST(&conn->waiting);
     if (conn->state != PGCONN_STATE_READY || next == NULL || conn->rolling_back ||
@@ -592,7 +592,7 @@ static void pgconn_flush(struct pgconn *conn)
 static void pgconn_pump(struct pgconn *conn)
 {
     struct pgjob *job;
-    while ((job = pgconn_may_send(conn)) != NULL) {
+    while ((job = pgconn_next_to_send(conn)) != NULL) {
         STAILQ_REMOVE_HEAD(&conn->waiting, link);
         STAILQ_INSERT_TAIL(&conn->sent, job, link);
         conn->sent_count++;
