@@ -180,7 +180,7 @@ static const struct key keys[] = {
         .path = "imprint.ca_file",
         .type = KEY_TYPE_PATH,
         .offset = KEYS_OFFSET(imprint.ca_file),
-        .help = "Certificates (PEM) to trust instead of the system's.",
+        .help = "Certificates (PEM) to trust instead of the system's, also at an https proxy.",
     },
     {
         .path = "imprint.client_cert_file",

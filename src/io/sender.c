@@ -20,7 +20,11 @@ enum {
     SENDER_ANSWER_MAX = 1024 * 1024,
     SENDER_URL_MAX = 4096,
     SENDER_HEADER_MAX = 262144,
-    SENDER_EVENTS = 64, // ready sockets handled in one go
+    SENDER_ANSWER_HEADERS_MAX = 64 * 1024, // of all answers to one request, interim ones too
+    // Gateways close what is idle for a minute or more; a request that meets that is sent twice.
+    SENDER_IDLE_S = 50,
+    SENDER_LIFETIME_S = 600, // then the name is looked up and the certificate verified again
+    SENDER_EVENTS = 64,      // ready sockets handled in one go
 };
 
 // Header lines of a key's lifetime, shared by the transfers that began with it.
@@ -34,7 +38,8 @@ struct sender_worker {
     CURL *easy;
     bool busy;
     struct buf url;
-    struct buf body; // of the answer
+    struct buf body;     // of the answer
+    size_t header_bytes; // of the answer
     struct answer answer;
     struct sender_headers *headers;
     int64_t started_ns;
@@ -195,8 +200,13 @@ static size_t sender_on_body(char *bytes, size_t size, size_t count, void *userd
 static size_t sender_on_header(char *bytes, size_t size, size_t count, void *userdata)
 {
     struct sender_worker *worker = userdata;
-    answer_header(&worker->answer, (struct str){bytes, size * count});
-    return size * count;
+    size_t len = size * count;
+    worker->header_bytes += len;
+    if (worker->header_bytes > SENDER_ANSWER_HEADERS_MAX) {
+        return 0; // ends the transfer
+    }
+    answer_header(&worker->answer, (struct str){bytes, len});
+    return len;
 }
 
 // Called when the connection stands and the request is about to be written.
@@ -424,14 +434,23 @@ static void sender_set_url(struct sender *sender, const struct sender_options *o
     sender->url_tail = mem_strdup(path_tail.ptr);
 }
 
+// Instead of the system's file, and of its folder, which libcurl would go on looking into.
+static bool sender_trust_only(CURL *easy, const char *ca_file)
+{
+    return curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, ca_file) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL) == CURLE_OK;
+}
+
 static bool sender_set_tls(CURL *easy, const struct sender_options *options)
 {
+    const long oldest = CURL_SSLVERSION_TLSv1_2;
     bool ok = curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
               curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
-    if (ok && options->ca_file != NULL) {
-        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_file) == CURLE_OK;
-    }
+              curl_easy_setopt(easy, CURLOPT_SSLVERSION, oldest) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, oldest) == CURLE_OK &&
+              (options->ca_file == NULL || sender_trust_only(easy, options->ca_file));
     if (ok && options->client_cert_file != NULL) {
         ok = curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_cert_file) == CURLE_OK &&
              curl_easy_setopt(easy, CURLOPT_SSLKEY, options->client_key_file) == CURLE_OK;
@@ -452,14 +471,23 @@ static bool sender_set_limits(CURL *easy, const struct sender_options *options)
            curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version) == CURLE_OK &&
-           // "" also keeps the proxy variables of the environment out.
-           curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy == NULL ? "" : options->proxy) ==
-               CURLE_OK;
+           curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)SENDER_IDLE_S) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, (long)SENDER_LIFETIME_S) == CURLE_OK;
+}
+
+static bool sender_set_proxy(CURL *easy, const char *proxy)
+{
+    // "" also keeps the proxy variables of the environment out.
+    return curl_easy_setopt(easy, CURLOPT_PROXY, proxy == NULL ? "" : proxy) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_NOPROXY, "") == CURLE_OK &&
+           // The key is Imprint's alone.
+           curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE) == CURLE_OK;
 }
 
 bool sender_set_transport(CURL *easy, const struct sender_options *options)
 {
-    return sender_set_tls(easy, options) && sender_set_limits(easy, options);
+    return sender_set_tls(easy, options) && sender_set_limits(easy, options) &&
+           sender_set_proxy(easy, options->proxy);
 }
 
 static bool sender_set_callbacks(struct sender_worker *worker)
@@ -619,6 +647,7 @@ void sender_submit(struct sender *sender, struct str customer_id, struct str bod
     worker->headers = sender->headers;
     worker->headers->users++;
     answer_init(&worker->answer);
+    worker->header_bytes = 0;
     buf_reset(&worker->body);
     buf_reset(&worker->url);
     bool ok =

@@ -1,7 +1,7 @@
 // Sends updates to Imprint: libcurl's multi interface on the event loop. A worker is one transfer
 // with its reusable easy handle; libcurl is never handed more than there are workers, since a
 // transfer that waits inside it uses up its own timeout. Connections are kept alive; TLS is
-// verified, redirects are not followed, answers over 1 MiB are cut.
+// verified, redirects are not followed, answers over 1 MiB, or 64 KiB of headers, are cut.
 //
 // What a request must never do is leave twice or late: a PREREQFUNCTION stops libcurl's own silent
 // repeat of a POST and every start past the lease's deadline, and the sockets forget what they
