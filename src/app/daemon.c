@@ -8,6 +8,7 @@
 #include "app/settings.h"
 #include "app/stats.h"
 #include "app/vitals.h"
+#include "app/watchdog.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -32,6 +33,8 @@
 // With --once: how long the API may refuse everything before it counts as unreachable.
 #define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
 #define DAEMON_PRUNE_NS (60 * CLOCK_NS_PER_SEC)
+// A call to the database: nine statements that use up their time, one behind the other.
+#define DAEMON_CALL_NS (120 * CLOCK_NS_PER_SEC)
 #define DAEMON_WATCH_NS (3600 * CLOCK_NS_PER_SEC)
 enum { DAEMON_PRUNE_ROWS = 2000, DAEMON_BEHIND_JOBS = 4 };
 
@@ -63,14 +66,15 @@ struct daemon {
     struct relay *relay;
     struct lessor *lessor;
     struct vitals *vitals;
+    struct watchdog *watchdog;
     struct stats stats;
     struct outbox_counts counts;
-    bool connected;   // hello said yes
-    bool lost_logged; // one line per change of state
-    bool counting;    // a count is under way
+    bool connected;      // hello said yes
+    bool lost_logged;    // one line per change of state
+    int64_t counting_ns; // when the count under way began; 0: none is
     bool goodbye_sent;
-    bool greeting;      // an outbox_hello is under way
-    bool source_wanted; // the configuration changed behind the last one
+    int64_t greeting_ns; // when the outbox_hello under way began; 0: none is
+    bool source_wanted;  // the configuration changed behind the last one
     bool reload_wanted;
 
     struct loop_timer *stats_timer;
@@ -249,7 +253,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
                             const struct outbox_hello *hello)
 {
     struct daemon *daemon = ctx;
-    daemon->greeting = false;
+    daemon->greeting_ns = 0;
     if (failure != NULL) {
         daemon_hello_failed(daemon, failure);
         return;
@@ -278,7 +282,7 @@ static void daemon_on_hello(void *ctx, const struct pgconn_failure *failure,
 static void daemon_on_db_ready(void *ctx)
 {
     struct daemon *daemon = ctx;
-    daemon->greeting = true;
+    daemon->greeting_ns = loop_now_ns(daemon->loop);
     outbox_hello(daemon->outbox, daemon_on_hello, daemon);
 }
 
@@ -287,7 +291,7 @@ static void daemon_on_source(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_hello *hello)
 {
     struct daemon *daemon = ctx;
-    daemon->greeting = false;
+    daemon->greeting_ns = 0;
     if (failure == NULL) {
         daemon->source_wanted = false;
         relay_on_source(daemon->relay, hello->source);
@@ -298,8 +302,8 @@ static void daemon_on_source(void *ctx, const struct pgconn_failure *failure,
 
 static void daemon_ask_source(struct daemon *daemon)
 {
-    if (daemon->connected && daemon->source_wanted && !daemon->greeting) {
-        daemon->greeting = true;
+    if (daemon->connected && daemon->source_wanted && daemon->greeting_ns == 0) {
+        daemon->greeting_ns = loop_now_ns(daemon->loop);
         outbox_hello(daemon->outbox, daemon_on_source, daemon);
     }
 }
@@ -417,7 +421,7 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_counts *counts)
 {
     struct daemon *daemon = ctx;
-    daemon->counting = false;
+    daemon->counting_ns = 0;
     if (daemon->phase == DAEMON_PHASE_GONE) {
         return;
     }
@@ -431,8 +435,8 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
 static void daemon_on_stats_timer(void *ctx)
 {
     struct daemon *daemon = ctx;
-    if (daemon->connected && !daemon->counting) {
-        daemon->counting = true;
+    if (daemon->connected && daemon->counting_ns == 0) {
+        daemon->counting_ns = loop_now_ns(daemon->loop);
         outbox_count(daemon->outbox, daemon_on_counts, daemon);
     } else {
         daemon_log_stats(daemon);
@@ -580,7 +584,8 @@ static void daemon_reload(struct daemon *daemon)
 // A hello under way would look at the source of before.
 static void daemon_watch_reload(struct daemon *daemon)
 {
-    if (daemon->reload_wanted && !daemon->greeting && daemon->phase <= DAEMON_PHASE_RUNNING) {
+    if (daemon->reload_wanted && daemon->greeting_ns == 0 &&
+        daemon->phase <= DAEMON_PHASE_RUNNING) {
         daemon->reload_wanted = false;
         daemon_reload(daemon);
         relay_pump(daemon->relay);
@@ -677,6 +682,26 @@ static void daemon_pump_walk(struct daemon *daemon)
     }
 }
 
+static void daemon_watch_pulse(struct daemon *daemon)
+{
+    if (!watchdog_is_due(daemon->watchdog)) {
+        return;
+    }
+    struct pulse_facts facts = {
+        .connected = daemon->connected,
+        .call_bound_ns = DAEMON_CALL_NS,
+        .connection_due_ns = pgconn_due_ns(daemon->conn),
+        .listener_due_ns =
+            daemon->listen_conn == NULL ? INT64_MAX : pgconn_due_ns(daemon->listen_conn),
+        .hello_call_ns = daemon->greeting_ns,
+        .count_call_ns = daemon->counting_ns,
+        .beats = !daemon->goodbye_sent,
+    };
+    relay_tell(daemon->relay, &facts);
+    lessor_tell(daemon->lessor, &facts);
+    watchdog_look(daemon->watchdog, &facts);
+}
+
 static void daemon_on_turn(void *ctx)
 {
     struct daemon *daemon = ctx;
@@ -700,6 +725,7 @@ static void daemon_on_turn(void *ctx)
     }
     daemon_watch_reload(daemon);
     vitals_pump(daemon->vitals, daemon->config, daemon->connected);
+    daemon_watch_pulse(daemon);
 }
 
 static void daemon_on_hangup(void *ctx, int signal_number)
@@ -800,9 +826,9 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .relay = daemon->relay,
                                         .stats = &daemon->stats};
     daemon->vitals = vitals_create(&vitals);
+    daemon->watchdog = watchdog_create(daemon->loop, daemon->log);
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);
-    loop_watchdog(daemon->loop);
     return daemon->walk == NULL || walk_open(daemon->walk, daemon->loop, daemon->log, err);
 }
 
@@ -815,6 +841,7 @@ static void daemon_close(struct daemon *daemon)
     outbox_destroy(daemon->outbox);
     outbox_destroy(daemon->listen_outbox);
     vitals_destroy(daemon->vitals);
+    watchdog_destroy(daemon->watchdog);
     lessor_destroy(daemon->lessor);
     relay_destroy(daemon->relay);
     loop_timer_close(daemon->stats_timer);

@@ -22,6 +22,7 @@ struct lessor {
     bool asking;
     bool asked;
     int64_t asked_ns;
+    int64_t heard_ns; // the last answer, or the connection
     int64_t next_ns;
     int wants;                  // as last told
     int64_t throttled_until_ns; // as last told
@@ -161,6 +162,7 @@ static void lessor_on_beat(void *ctx, const struct pgconn_failure *failure,
     // and the wait for others' slots counts from when they were seen.
     int64_t now = clock_now_ns();
     lessor->asking = false;
+    lessor->heard_ns = now;
     if (failure != NULL) {
         lessor_beat_failed(lessor, failure, now);
         return;
@@ -270,6 +272,7 @@ void lessor_on_ready(struct lessor *lessor, bool new_history)
     lessor->ready = true;
     lessor->asking = false;
     lessor->asked = false;
+    lessor->heard_ns = loop_now_ns(lessor->parts.loop);
     lessor->next_ns = 0;
     memset(&lessor->wish, 0, sizeof lessor->wish);
     if (new_history) {
@@ -296,6 +299,13 @@ void lessor_drain(struct lessor *lessor)
 bool lessor_is_drained(const struct lessor *lessor)
 {
     return lease_owed(lessor->parts.lease, loop_now_ns(lessor->parts.loop)) == 0 && !lessor->asking;
+}
+
+void lessor_tell(const struct lessor *lessor, struct pulse_facts *facts)
+{
+    facts->heartbeat_call_ns = lessor->ready && lessor->asking ? lessor->asked_ns : 0;
+    facts->heard_ns = lessor->heard_ns;
+    facts->beat_every_ns = lessor->parts.lease->lease_ns / LESSOR_BEATS;
 }
 
 bool lessor_has_asked(const struct lessor *lessor)

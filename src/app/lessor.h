@@ -7,6 +7,7 @@
 #include "app/relay.h"
 #include "base/log.h"
 #include "domain/lease.h"
+#include "domain/pulse.h"
 #include "io/loop.h"
 #include "io/outbox.h"
 
@@ -46,6 +47,9 @@ bool lessor_is_drained(const struct lessor *lessor);
 void lessor_expire(struct lessor *lessor);
 // At its end: sends a heartbeat when it is time.
 void lessor_pump(struct lessor *lessor);
+
+// What it knows of heartbeats.
+void lessor_tell(const struct lessor *lessor, struct pulse_facts *facts);
 
 // The first heartbeat has been answered: leases were asked for.
 bool lessor_has_asked(const struct lessor *lessor);

@@ -33,6 +33,7 @@ struct refill {
     bool stale;  // the call under way was made before everything was to be read anew
     bool refold; // the fold under way was made by the configuration before
     int64_t call_ns;
+    int64_t answered_ns; // the last call
     int64_t next_poll_ns;
 
     bool idle;      // declared, and nothing was found behind that
@@ -197,6 +198,15 @@ void refill_charge(struct refill *refill, const char *key, int64_t last_id,
     refill_want(refill, key);
 }
 
+void refill_tell(const struct refill *refill, struct pulse_facts *facts)
+{
+    facts->read_call_ns = refill->call != REFILL_CALL_NONE ? refill->call_ns : 0;
+    facts->read_ns = refill->answered_ns;
+    facts->reads = refill->ready;
+    int64_t poll_ns = refill->parts.config->outbox.poll_interval_ns;
+    facts->read_every_ns = poll_ns > REFILL_TROUBLE_NS ? poll_ns : REFILL_TROUBLE_NS;
+}
+
 // ---- held thin rows ------------------------------------------------------------------------
 
 bool refill_holds_thin(const struct refill *refill)
@@ -316,6 +326,7 @@ static void refill_on_folded(void *ctx, const struct pgconn_failure *failure,
     struct refill *refill = ctx;
     int64_t now = loop_now_ns(refill->parts.loop);
     refill->call = REFILL_CALL_NONE;
+    refill->answered_ns = now;
     bool refold = refill->refold;
     refill->refold = false;
     if (refold && (failure == NULL || !failure->lost)) {
@@ -340,7 +351,7 @@ static void refill_on_folded(void *ctx, const struct pgconn_failure *failure,
     refill_drop_keys(&refill->folding, &refill->folding_count);
 }
 
-static void refill_fold(struct refill *refill)
+static void refill_fold(struct refill *refill, int64_t now)
 {
     size_t count =
         refill->wanted_count < refill->fold_max ? refill->wanted_count : refill->fold_max;
@@ -353,6 +364,7 @@ static void refill_fold(struct refill *refill)
                         : refill_holds_thin(refill)        ? OUTBOX_FOLD_HOLD_THIN
                                                            : OUTBOX_FOLD_SOURCE;
     refill->call = REFILL_CALL_FOLD;
+    refill->call_ns = now;
     outbox_fold(refill->parts.outbox, (const char *const *)refill->folding, count,
                 refill->fold_mode, refill_on_folded, refill);
 }
@@ -417,6 +429,7 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
     struct refill *refill = call->refill;
     int64_t now = loop_now_ns(refill->parts.loop);
     refill->call = REFILL_CALL_NONE;
+    refill->answered_ns = now;
     if (failure != NULL && !failure->lost) {
         outbox_log_failure(refill->parts.outbox, refill->parts.log, "poll", failure);
         refill->next_poll_ns = now + REFILL_TROUBLE_NS;
@@ -531,7 +544,7 @@ static bool refill_may_poll(struct refill *refill, int64_t room, int64_t now)
         return false;
     }
     if (refill->wanted_count > 0) {
-        refill_fold(refill);
+        refill_fold(refill, now);
         return false;
     }
     return now >= refill->next_poll_ns;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "domain/lease.h"
+#include "domain/pulse.h"
 #include "domain/update.h"
 #include "domain/verdict.h"
 #include "io/loop.h"
@@ -63,6 +64,9 @@ int64_t refill_next_ns(const struct refill *refill);
 bool refill_is_empty(const struct refill *refill);
 // Waits for the database, and the look before found something: there is more to come.
 bool refill_is_reading(const struct refill *refill);
+
+// What it knows of reading.
+void refill_tell(const struct refill *refill, struct pulse_facts *facts);
 
 // Thin rows are waiting for a source that cannot be read.
 bool refill_holds_thin(const struct refill *refill);

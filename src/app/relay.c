@@ -56,6 +56,7 @@ struct relay {
     int64_t settle_after_ns;
     int64_t settle_locked_ns; // when one that was locked out has its next turn
     int64_t settle_began_ns;
+    int64_t begun_ns;            // the last request
     int64_t candidates_after_ns; // while the pool is closed
 
     struct relay_untouched untouched[RELAY_UNTOUCHED];
@@ -364,6 +365,8 @@ static void relay_begin(struct relay *relay, struct update *update, int64_t now)
 {
     update->owner = relay;
     update->started_ns = now;
+    update->due_ns = now + relay->parts.config->imprint.timeout_ns;
+    relay->begun_ns = now;
     updates_move(relay->updates, update, UPDATE_STATE_IN_FLIGHT);
     pool_started(relay->pool, str_of(update->key), now);
     relay->parts.stats->sent++;
@@ -889,6 +892,48 @@ enum relay_limit relay_limit(const struct relay *relay)
         return RELAY_LIMIT_API;
     }
     return gate_wait_ns(relay->gate, now) > 0 ? RELAY_LIMIT_RATE : RELAY_LIMIT_LEASES;
+}
+
+// When the next of the queue may begin, by all that is known; INT64_MAX: at no known time.
+static int64_t relay_begin_due_ns(struct relay *relay, int64_t now)
+{
+    if (now >= relay_not_after(relay)) {
+        return lease_deadline_ns(relay->parts.lease); // renewed, or its queue goes
+    }
+    if (pool_concurrency(relay->pool, 1, now) == 0) {
+        return pool_next_ns(relay->pool, now);
+    }
+    int64_t wait_ns = relay_token_wait_ns(relay, now);
+    return wait_ns == INT64_MAX ? INT64_MAX : now + wait_ns;
+}
+
+static int64_t relay_request_due_ns(const struct relay *relay)
+{
+    int64_t due_ns = INT64_MAX;
+    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_IN_FLIGHT); at != NULL;
+         at = updates_next(relay->updates, at)) {
+        due_ns = relay_earlier(due_ns, at->due_ns);
+    }
+    return due_ns;
+}
+
+void relay_tell(struct relay *relay, struct pulse_facts *facts)
+{
+    int64_t now = loop_now_ns(relay->parts.loop);
+    refill_tell(relay->refill, facts);
+    facts->reads = facts->reads && relay_room(relay, now) > 0 && lease_held(relay->parts.lease) > 0;
+    // With too few slots for a whole token more of them are waited for, which heartbeats watch.
+    bool slots =
+        relay_token_wait_ns(relay, now) < INT64_MAX || sender_unsent(relay->parts.sender) > 0;
+    facts->sends = !relay->stopping && !relay_is_paused_by_hand(relay) && slots;
+    facts->queued = updates_count(relay->updates, UPDATE_STATE_QUEUED);
+    facts->in_flight = updates_count(relay->updates, UPDATE_STATE_IN_FLIGHT);
+    facts->request_due_ns = relay_request_due_ns(relay);
+    facts->begun_ns = relay->begun_ns;
+    facts->begin_due_ns = relay_begin_due_ns(relay, now);
+    facts->unsettled = updates_count(relay->updates, UPDATE_STATE_SETTLING);
+    facts->settle_call_ns = relay->settling_count > 0 ? relay->settle_began_ns : 0;
+    facts->settle_due_ns = relay_settle_next_ns(relay, now);
 }
 
 const char *relay_limit_name(enum relay_limit limit)

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "domain/lease.h"
 #include "domain/pool.h"
+#include "domain/pulse.h"
 #include "io/loop.h"
 #include "io/outbox.h"
 #include "io/sender.h"
@@ -85,6 +86,9 @@ enum relay_limit {
 enum { RELAY_LIMIT_COUNT = RELAY_LIMIT_LEASES + 1 };
 enum relay_limit relay_limit(const struct relay *relay);
 const char *relay_limit_name(enum relay_limit limit); // "rate"
+
+// What it knows of reading, sending and settling.
+void relay_tell(struct relay *relay, struct pulse_facts *facts);
 
 // For status lines.
 bool relay_is_open(const struct relay *relay);

@@ -61,6 +61,7 @@ struct update {
 
     void *owner; // borrowed: for whoever has it under way
     int64_t started_ns;
+    int64_t due_ns; // its request has ended by then
     int64_t rest_until_ns;
     int64_t settle_after_ns; // a lock kept it from being written: then again, alone; 0: none did
 

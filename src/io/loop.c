@@ -209,8 +209,3 @@ bool loop_on_signal(struct loop *loop, int signal_number, loop_signal_fn fn, voi
     return rc >= 0 ||
            err_set(err, ERR_KIND_INTERNAL, "signal %d: %s", signal_number, strerror(-rc));
 }
-
-void loop_watchdog(struct loop *loop)
-{
-    sd_event_set_watchdog(loop->event, true);
-}

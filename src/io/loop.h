@@ -51,7 +51,4 @@ typedef void (*loop_signal_fn)(void *ctx, int signal_number);
 bool loop_on_signal(struct loop *loop, int signal_number, loop_signal_fn fn, void *ctx,
                     struct err *err) MUST_CHECK;
 
-// Feeds systemd's watchdog (WatchdogSec=) as long as the loop turns; nothing where there is none.
-void loop_watchdog(struct loop *loop);
-
 #endif

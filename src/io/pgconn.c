@@ -28,6 +28,8 @@ enum {
 // A lock that is not to be had so soon fails its own job, and holds up those behind it no longer:
 // a heartbeat must not wait for whoever has locked the outbox.
 #define PGCONN_LOCK_NS CLOCK_NS_PER_SEC
+// getaddrinfo's own limits, for several name servers and search domains; it has no other.
+#define PGCONN_RESOLVE_NS (300 * CLOCK_NS_PER_SEC)
 #define PGCONN_BACKOFF_MIN_NS (100 * CLOCK_NS_PER_MS)
 #define PGCONN_BACKOFF_MAX_NS (5 * CLOCK_NS_PER_SEC)
 
@@ -77,6 +79,7 @@ struct pgconn {
     PGconn *pg;
     struct loop_watch *watch;
     struct loop_timer *timer; // of the state: backoff, connecting, or the head job's deadline
+    int64_t due_ns;           // of the state that is not READY: the end of the wait for it
     int64_t backoff_ns;
     int64_t ready_ns; // since when it has been READY
     struct pgconn_failure last_failure;
@@ -346,7 +349,8 @@ static void pgconn_wait(struct pgconn *conn)
     conn->state = PGCONN_STATE_WAITING;
     int64_t half = conn->backoff_ns / 2;
     int64_t jitter = (int64_t)(pgconn_random() % (uint64_t)(half + 1));
-    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + half + jitter);
+    conn->due_ns = loop_now_ns(conn->loop) + half + jitter;
+    loop_timer_set(conn->timer, conn->due_ns);
     conn->backoff_ns *= 2;
     if (conn->backoff_ns > PGCONN_BACKOFF_MAX_NS) {
         conn->backoff_ns = PGCONN_BACKOFF_MAX_NS;
@@ -434,7 +438,8 @@ static void pgconn_start(struct pgconn *conn, const char *const *keywords,
                          const char *const *values)
 {
     conn->state = PGCONN_STATE_CONNECTING;
-    loop_timer_set(conn->timer, loop_now_ns(conn->loop) + conn->connect_timeout_ns);
+    conn->due_ns = loop_now_ns(conn->loop) + conn->connect_timeout_ns;
+    loop_timer_set(conn->timer, conn->due_ns);
     conn->pg = PQconnectStartParams(keywords, values, 0);
     if (conn->pg == NULL) {
         pgconn_try_again_or_wait(conn, pgconn_failure_lost(STR("out of memory")));
@@ -476,6 +481,7 @@ static void pgconn_on_no_address(void *ctx, const char *reason)
 static void pgconn_next_address(struct pgconn *conn)
 {
     conn->state = PGCONN_STATE_RESOLVING;
+    conn->due_ns = loop_now_ns(conn->loop) + PGCONN_RESOLVE_NS;
     if (!pghosts_next(conn->hosts)) {
         pgconn_lose(conn, conn->last_failure);
     }
@@ -775,6 +781,7 @@ struct pgconn *pgconn_create(struct loop *loop, const struct pgconn_options *opt
     conn->timer = loop_timer_open(loop, pgconn_on_timer, conn);
     // From the loop, not from here: the caller has not yet got the object its callbacks need.
     conn->state = PGCONN_STATE_WAITING;
+    conn->due_ns = loop_now_ns(loop);
     loop_timer_set(conn->timer, 0);
     return conn;
 }
@@ -821,6 +828,21 @@ size_t pgconn_jobs(const struct pgconn *conn)
         count++;
     }
     return count;
+}
+
+int64_t pgconn_due_ns(const struct pgconn *conn)
+{
+    const struct pgjob *head = STAILQ_FIRST(&conn->sent);
+    if (conn->state != PGCONN_STATE_READY) {
+        return conn->due_ns;
+    }
+    if (head != NULL) {
+        return head->deadline_ns;
+    }
+    if (conn->rolling_back) {
+        return conn->rollback_deadline_ns;
+    }
+    return STAILQ_FIRST(&conn->waiting) != NULL ? 0 : INT64_MAX; // which nothing would begin
 }
 
 int pgconn_server_version(const struct pgconn *conn)

@@ -85,6 +85,9 @@ void pgconn_destroy(struct pgconn *conn);
 bool pgconn_is_ready(const struct pgconn *conn);
 size_t pgconn_jobs(const struct pgconn *conn);        // submitted and not done
 int pgconn_server_version(const struct pgconn *conn); // 150007; 0 when not connected
+// By when what it waits for is over at the latest: the next try, connecting, or the statement under
+// way; INT64_MAX: it waits for nothing. In the past only if it has lost its way.
+int64_t pgconn_due_ns(const struct pgconn *conn);
 // Whether a pooler stands in between: then LISTEN would belong to nobody.
 int pgconn_backend_pid(const struct pgconn *conn);
 

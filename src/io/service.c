@@ -39,6 +39,17 @@ void service_status(const char *text)
     sd_notifyf(0, "STATUS=%s", text);
 }
 
+int64_t service_watchdog_ns(void)
+{
+    uint64_t usec = 0;
+    return sd_watchdog_enabled(0, &usec) > 0 && usec < INT64_MAX / 1000 ? (int64_t)usec * 1000 : 0;
+}
+
+void service_alive(void)
+{
+    sd_notify(0, "WATCHDOG=1");
+}
+
 bool service_has_journal(void)
 {
     // The variable is inherited, by a terminal's programs too: what it names must be what we write

@@ -6,11 +6,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 void service_ready(void);
 void service_reloading(void); // service_ready ends it
 void service_stopping(void);
 void service_status(const char *text); // shown by `systemctl status`
+
+// How long systemd waits for service_alive before it ends the process; 0: for ever.
+int64_t service_watchdog_ns(void);
+void service_alive(void);
 
 // Whether standard error goes to the journal, which reads priorities from "<N>" prefixes.
 bool service_has_journal(void);

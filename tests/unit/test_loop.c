@@ -354,18 +354,6 @@ START_TEST(a_signal_that_cannot_be_caught_is_an_error)
 }
 END_TEST
 
-START_TEST(without_systemd_there_is_no_watchdog)
-{
-    unsetenv("WATCHDOG_USEC");
-    loop_watchdog(trace.loop);
-    trace.timers[2] = loop_timer_open(trace.loop, on_end, &trace.done);
-    loop_timer_set(trace.timers[2], 0);
-    must_run_until_done();
-    ck_assert_str_eq(trace.hits, ".");
-    loop_destroy(NULL);
-}
-END_TEST
-
 int main(void)
 {
     TCase *tests = tcase_create("loop");
@@ -384,7 +372,6 @@ int main(void)
     tcase_add_test(tests, now_stands_still_within_a_turn);
     tcase_add_test(tests, signals_come_through_the_loop);
     tcase_add_test(tests, a_signal_that_cannot_be_caught_is_an_error);
-    tcase_add_test(tests, without_systemd_there_is_no_watchdog);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("loop");
