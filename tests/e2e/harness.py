@@ -257,8 +257,8 @@ class Database:
 class Sandbox:
     """The stand-in for the API, with its journal."""
 
-    def __init__(self, folder, *options, tls=False):
-        self.folder, self.options, self.tls = folder, list(options), tls
+    def __init__(self, folder, *options, tls=False, bodies=True):
+        self.folder, self.options, self.tls, self.bodies = folder, list(options), tls, bodies
         self.journal_file = folder / "journal"
         self.log_file = folder / "sandbox.log"
         self.process = None
@@ -268,8 +268,8 @@ class Sandbox:
         port_file = self.folder / "sandbox.port"
         port_file.unlink(missing_ok=True)
         arguments = [program("imprint-sandbox"), "--port", str(self.port), "--port-file",
-                     str(port_file), "--journal", str(self.journal_file), "--journal-bodies",
-                     *self.options]
+                     str(port_file), "--journal", str(self.journal_file),
+                     *["--journal-bodies"] * self.bodies, *self.options]
         if "--api-key" not in self.options:
             arguments += ["--api-key", KEY]
         if self.tls:
