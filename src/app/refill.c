@@ -11,6 +11,8 @@
 
 // Near the present, polls are at least so far apart.
 #define REFILL_PACE_NS (20 * CLOCK_NS_PER_MS)
+// So are looks for live changes only, while backfills fill the memory.
+#define REFILL_LIVE_NS (50 * CLOCK_NS_PER_MS)
 // A sweep never takes more than a twentieth of the time.
 #define REFILL_SWEEP_SHARE 20
 // Held thin rows are tried again after so long.
@@ -35,6 +37,7 @@ struct refill {
     int64_t call_ns;
     int64_t answered_ns; // the last call
     int64_t next_poll_ns;
+    int64_t next_live_ns;
 
     bool idle;      // declared, and nothing was found behind that
     bool declaring; // the poll under way declares it
@@ -189,6 +192,12 @@ int64_t refill_next_ns(const struct refill *refill)
         return INT64_MAX;
     }
     return refill->wanted_count > 0 ? 0 : refill->next_poll_ns;
+}
+
+int64_t refill_live_next_ns(const struct refill *refill)
+{
+    int64_t next_ns = refill_next_ns(refill);
+    return next_ns > 0 && next_ns < refill->next_live_ns ? refill->next_live_ns : next_ns;
 }
 
 void refill_charge(struct refill *refill, const char *key, int64_t last_id,
@@ -388,6 +397,7 @@ struct refill_poll_call {
     struct refill *refill;
     size_t some;     // so many are wanted, any of those found; 0: all
     uint64_t random; // which
+    bool live;       // the lanes of live changes only: says nothing about the others
     size_t lane_count;
     size_t sweep_count;
 };
@@ -438,17 +448,17 @@ static void refill_on_polled(void *ctx, const struct pgconn_failure *failure,
         if (!refill->stale && !some) { // else the places were set back meanwhile
             refill_advance(refill, polled, call->lane_count, call->sweep_count);
         }
-        refill_schedule(refill, polled->key_count > 0, now);
+        refill_schedule(refill, polled->key_count > 0 || call->live, now);
         refill_want_polled(refill, polled, some ? call->random % polled->key_count : 0,
                            some ? call->some : polled->key_count);
     }
     free(call);
 }
 
-static size_t refill_lanes(const struct refill *refill, struct outbox_lane *lanes)
+static size_t refill_lanes(const struct refill *refill, bool live, struct outbox_lane *lanes)
 {
     size_t count = 0;
-    for (size_t i = 0; i < CURSOR_LANES; i++) {
+    for (size_t i = 0; i < CURSOR_LANES; i += live ? CURSOR_PRIORITIES : 1) {
         if (lease_is_usable(refill->parts.lease, (int)(i / CURSOR_PRIORITIES))) {
             lanes[count++] = (struct outbox_lane){.lane = i,
                                                   .from = refill->cursor.lanes[i].read,
@@ -490,13 +500,13 @@ static size_t refill_in_memory(const struct refill *refill, const char ***keys)
 }
 
 // Seconds from now on that the daemon counts as idle; negative: no word about it.
-static int64_t refill_idle_for_s(struct refill *refill)
+static int64_t refill_idle_for_s(struct refill *refill, bool live)
 {
     if (!refill->parts.listening) {
         return -1;
     }
     bool renew = refill->idle && !refill->woken;
-    bool declare = renew || (!refill->woken && !refill->stale && refill->quiet);
+    bool declare = !live && (renew || (!refill->woken && !refill->stale && refill->quiet));
     bool was = refill->declaring;
     refill->declaring = declare;
     if (declare) {
@@ -506,17 +516,18 @@ static int64_t refill_idle_for_s(struct refill *refill)
     return was ? 0 : -1;
 }
 
-static void refill_poll(struct refill *refill, int64_t limit, size_t some, uint64_t random,
+static void refill_poll(struct refill *refill, int64_t limit, struct refill_poll_call how,
                         int64_t now)
 {
     struct outbox_lane lanes[CURSOR_LANES];
     struct outbox_lane sweep[CURSOR_LANES];
     const char **skip = NULL;
     struct refill_poll_call *call = mem_calloc(1, sizeof *call);
-    *call = (struct refill_poll_call){.refill = refill, .some = some, .random = random};
+    *call = how;
+    call->refill = refill;
     refill->sweep_in_call = false;
-    call->lane_count = refill_lanes(refill, lanes);
-    call->sweep_count = refill_sweep_lanes(refill, sweep, now);
+    call->lane_count = refill_lanes(refill, how.live, lanes);
+    call->sweep_count = how.live ? 0 : refill_sweep_lanes(refill, sweep, now);
     refill->sweep_in_call = refill->sweep_in_call || call->sweep_count > 0;
     struct outbox_poll poll = {.lanes = lanes,
                                .lane_count = call->lane_count,
@@ -524,7 +535,7 @@ static void refill_poll(struct refill *refill, int64_t limit, size_t some, uint6
                                .sweep_count = call->sweep_count,
                                .limit = limit,
                                .skip_thin = refill_holds_thin(refill),
-                               .idle_for_s = refill_idle_for_s(refill)};
+                               .idle_for_s = refill_idle_for_s(refill, how.live)};
     poll.skip_count = refill_in_memory(refill, &skip);
     poll.skip = skip;
     refill->call = REFILL_CALL_POLL;
@@ -554,13 +565,22 @@ void refill_pump(struct refill *refill, int64_t room, int64_t now)
 {
     if (refill_may_poll(refill, room, now)) {
         int64_t batch = refill->parts.config->outbox.batch;
-        refill_poll(refill, room < batch ? room : batch, 0, 0, now);
+        refill_poll(refill, room < batch ? room : batch, (struct refill_poll_call){.some = 0}, now);
+    }
+}
+
+void refill_pump_live(struct refill *refill, int64_t room, int64_t now)
+{
+    if (refill_may_poll(refill, room, now) && now >= refill->next_live_ns) {
+        refill->next_live_ns = now + REFILL_LIVE_NS;
+        refill_poll(refill, room, (struct refill_poll_call){.live = true}, now);
     }
 }
 
 void refill_pump_some(struct refill *refill, int64_t room, uint64_t random, int64_t now)
 {
     if (refill_may_poll(refill, room, now)) {
-        refill_poll(refill, refill->parts.config->outbox.batch, (size_t)room, random, now);
+        refill_poll(refill, refill->parts.config->outbox.batch,
+                    (struct refill_poll_call){.some = (size_t)room, .random = random}, now);
     }
 }

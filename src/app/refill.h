@@ -53,12 +53,15 @@ void refill_charge(struct refill *refill, const char *key, int64_t last_id,
 
 // Reads more if at most `room` updates fit and it is time. Call it once a turn.
 void refill_pump(struct refill *refill, int64_t room, int64_t now);
-// The same, of any customers among the first `outbox.batch` instead of the first ones, and without
-// going on from there: for probes. `random` chooses them.
+// The same, of live changes only and not as often: while backfills fill the memory.
+void refill_pump_live(struct refill *refill, int64_t room, int64_t now);
+// As refill_pump, of any customers among the first `outbox.batch` instead of the first ones, and
+// without going on from there: for probes. `random` chooses them.
 void refill_pump_some(struct refill *refill, int64_t room, uint64_t random, int64_t now);
 
 // When it wants to be called again at the latest; INT64_MAX while a call is under way.
 int64_t refill_next_ns(const struct refill *refill);
+int64_t refill_live_next_ns(const struct refill *refill);
 
 // The last look at the whole queue found nothing due, and nothing is left to read.
 bool refill_is_empty(const struct refill *refill);

@@ -606,28 +606,61 @@ static int64_t relay_wake_resting(struct relay *relay, int64_t now)
 
 // ---- refilling -----------------------------------------------------------------------------
 
-// How many more updates are wanted in memory.
-static int64_t relay_room(struct relay *relay, int64_t now)
+// The database is behind, or nothing new is wanted.
+static bool relay_is_full(const struct relay *relay)
 {
     const struct config *config = relay->parts.config;
-    int64_t queued = (int64_t)updates_count(relay->updates, UPDATE_STATE_QUEUED);
     int64_t waiting = (int64_t)updates_count(relay->updates, UPDATE_STATE_SETTLING);
-    if (relay->stopping || waiting > config->delivery.workers + config->outbox.batch) {
-        return 0;
-    }
-    if (pool_state(relay->pool) != POOL_STATE_OPEN) {
-        bool probe = pool_concurrency(relay->pool, config->delivery.workers, now) > 0 &&
-                     now >= relay->candidates_after_ns;
-        return probe && queued == 0 ? RELAY_CANDIDATES : 0;
-    }
+    return relay->stopping || waiting > config->delivery.workers + config->outbox.batch;
+}
+
+// How many more than `queued` are wanted in memory.
+static int64_t relay_gulp(struct relay *relay, size_t queued, int64_t now)
+{
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
-    int64_t target = config->outbox.batch;
+    int64_t target = relay->parts.config->outbox.batch;
     if (ahead < (double)target) {
         target = ahead < RELAY_AHEAD_MIN ? RELAY_AHEAD_MIN : (int64_t)ahead;
     }
     // In gulps: a poll for each single update would be most of the work.
-    int64_t room = target - queued;
+    int64_t room = target - (int64_t)queued;
     return room >= (target + 3) / 4 ? room : 0;
+}
+
+static int64_t relay_room(struct relay *relay, int64_t now)
+{
+    size_t queued = updates_count(relay->updates, UPDATE_STATE_QUEUED);
+    if (relay_is_full(relay)) {
+        return 0;
+    }
+    if (pool_state(relay->pool) != POOL_STATE_OPEN) {
+        bool probe =
+            pool_concurrency(relay->pool, relay->parts.config->delivery.workers, now) > 0 &&
+            now >= relay->candidates_after_ns;
+        return probe && queued == 0 ? RELAY_CANDIDATES : 0;
+    }
+    return relay_gulp(relay, queued, now);
+}
+
+// A backfill that fills the memory must not keep live changes out of it.
+static int64_t relay_live_room(struct relay *relay, int64_t now)
+{
+    size_t live = updates_queued_live(relay->updates);
+    bool beside = live < updates_count(relay->updates, UPDATE_STATE_QUEUED);
+    bool may = beside && !relay_is_full(relay) && pool_state(relay->pool) == POOL_STATE_OPEN;
+    return may ? relay_gulp(relay, live, now) : 0;
+}
+
+// When it is time to read more.
+static int64_t relay_refill_ns(struct relay *relay, int64_t now)
+{
+    if (lease_held(relay->parts.lease) == 0) {
+        return INT64_MAX;
+    }
+    if (relay_room(relay, now) > 0) {
+        return refill_next_ns(relay->refill);
+    }
+    return relay_live_room(relay, now) > 0 ? refill_live_next_ns(relay->refill) : INT64_MAX;
 }
 
 static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now)
@@ -639,9 +672,7 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
         wait_ns = wait_ns == 0 ? RELAY_LOOK_NS : wait_ns;
         at_ns = relay_earlier(at_ns, wait_ns == INT64_MAX ? INT64_MAX : now + wait_ns);
     }
-    if (relay_room(relay, now) > 0 && lease_held(relay->parts.lease) > 0) {
-        at_ns = relay_earlier(at_ns, refill_next_ns(relay->refill));
-    }
+    at_ns = relay_earlier(at_ns, relay_refill_ns(relay, now));
     if (relay->candidates_after_ns > now) {
         at_ns = relay_earlier(at_ns, relay->candidates_after_ns);
     }
@@ -676,6 +707,7 @@ void relay_pump(struct relay *relay)
     int64_t room = relay_room(relay, now);
     if (pool_state(relay->pool) == POOL_STATE_OPEN) {
         refill_pump(relay->refill, room, now);
+        refill_pump_live(relay->refill, room > 0 ? 0 : relay_live_room(relay, now), now);
     } else if (room > 0) {
         // Any, or a block of customers with a trouble of their own at the head of the queue would
         // be tried for ever before those behind it.

@@ -106,6 +106,7 @@ struct updates {
     // QUEUED has a list for each priority; of the others only the first is used.
     struct update_list lists[UPDATE_LISTS];
     size_t counts[UPDATE_STATE_COUNT];
+    size_t queued_live;         // of those QUEUED
     size_t begun[UPDATE_SLOTS]; // IN_FLIGHT, SETTLING, RESTING
 };
 
@@ -134,11 +135,17 @@ static struct update_list *updates_list(struct updates *updates, const struct up
     return &updates->lists[updates_index(update->state, priority)];
 }
 
+static bool updates_is_queued_live(const struct update *update)
+{
+    return update->state == UPDATE_STATE_QUEUED && update->priority == 0;
+}
+
 static void updates_enter(struct updates *updates, struct update *update, enum update_state state)
 {
     update->state = state;
     TAILQ_INSERT_TAIL(updates_list(updates, update), update, link);
     updates->counts[state]++;
+    updates->queued_live += updates_is_queued_live(update);
     updates->begun[update->slot] += state != UPDATE_STATE_QUEUED;
 }
 
@@ -146,6 +153,7 @@ static void updates_leave(struct updates *updates, struct update *update)
 {
     TAILQ_REMOVE(updates_list(updates, update), update, link);
     updates->counts[update->state]--;
+    updates->queued_live -= updates_is_queued_live(update);
     updates->begun[update->slot] -= update->state != UPDATE_STATE_QUEUED;
 }
 
@@ -200,6 +208,11 @@ void updates_move(struct updates *updates, struct update *update, enum update_st
 size_t updates_count(const struct updates *updates, enum update_state state)
 {
     return updates->counts[state];
+}
+
+size_t updates_queued_live(const struct updates *updates)
+{
+    return updates->queued_live;
 }
 
 size_t updates_total(const struct updates *updates)

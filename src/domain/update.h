@@ -101,6 +101,7 @@ void updates_add(struct updates *updates, struct update *update);
 void updates_move(struct updates *updates, struct update *update, enum update_state to);
 
 size_t updates_count(const struct updates *updates, enum update_state state);
+size_t updates_queued_live(const struct updates *updates); // of those QUEUED, no backfill's
 size_t updates_total(const struct updates *updates);
 bool updates_slot_busy(const struct updates *updates, int slot); // anything begun and not gone
 

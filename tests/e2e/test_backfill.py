@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import statistics
 import struct
 import subprocess
 import termios
@@ -292,6 +293,22 @@ def test_live_changes_go_first_and_join(db, sandbox, config):
                                     " AND status = 'done'", late) == 2, "both rows settle")
         run.stop()
     assert sent(sandbox)[late] == 1
+
+
+def test_a_full_memory_keeps_no_live_change_out(db, sandbox, config):
+    """What is read ahead of a backfill lasts for two seconds; live changes are looked for meanwhile."""
+    fill(db, 1200)
+    config.change({"delivery": {"rate": "100/s", "burst": 10}})
+    overtaken = []
+    with backfill(config, "--where", "crm_id <= 1190", "--name", "m", "--ahead", "1000") as run:
+        wait_until(lambda: len(sandbox.journal()) > 30, "the backfill is under way")
+        for number in range(1191, 1201):
+            before = len(sandbox.journal())
+            db.execute("UPDATE crm.customers SET email = 'live@example.com' WHERE id = %s", number)
+            wait_until(lambda n=number: sent(sandbox)[customer_id(n)] > 0, "the live change leaves", 5)
+            overtaken.append([e["customer"] for e in sandbox.journal()].index(customer_id(number)) - before)
+        run.stop()
+    assert statistics.median(overtaken) < 15, overtaken
 
 
 # ---- interruptions ---------------------------------------------------------------------------
