@@ -145,6 +145,8 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA imprint_sync FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION imprint_sync.slot_of(text) TO PUBLIC;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON imprint_sync.backfill_run TO imprint_sync_daemon;
+-- What must be sent once more is the run's no longer.
+GRANT UPDATE (run_id) ON imprint_sync.outbox TO imprint_sync_daemon;
 GRANT EXECUTE ON FUNCTION
     imprint_sync.backfill_page(bigint, text, text, text, boolean, text[]),
     imprint_sync.backfill_cancel_rows(bigint, int)

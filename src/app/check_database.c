@@ -107,7 +107,7 @@ static bool check_schema(struct check *check, const struct check_role *role, str
     " ('table', 'outbox', 'SELECT', NULL),"                                                        \
     " ('table', 'outbox', 'INSERT', 'customer_id, payload, priority, run_id'),"                    \
     " ('table', 'outbox', 'UPDATE',"                                                               \
-    "  'status, attempts, due_at, settled_at, http_status, error, payload'),"                      \
+    "  'status, attempts, due_at, settled_at, http_status, error, payload, run_id'),"              \
     " ('table', 'outbox', 'DELETE', NULL),"                                                        \
     " ('table', 'outbox_id_seq', 'SELECT', NULL),"                                                 \
     " ('table', 'idle_until', 'SELECT', NULL),"                                                    \

@@ -256,7 +256,9 @@ static const char outbox_settle_head[] =
     // with the newest. By id, as no index has the done rows of a customer. What is pending behind
     // them may be in another's memory, to be sent alone: with other attempts it is not settled by
     // that, but sent once more, with them. It costs no attempt: an update's are its rows' fewest.
+    // A run has counted what was done, and does not count it again.
     " UPDATE imprint_sync.outbox AS o SET status = 'pending',"
+    "  run_id = CASE o.status WHEN 'pending' THEN o.run_id END,"
     "  attempts = CASE o.status WHEN 'pending' THEN o.attempts + 1 ELSE 0 END,"
     "  due_at = CASE o.status WHEN 'pending' THEN o.due_at ELSE clock_timestamp() END,"
     "  settled_at = NULL, http_status = NULL, error = NULL"

@@ -196,6 +196,30 @@ def test_a_late_answer_sends_the_newest_state_once_more(db, sandbox, tmp_path, r
     checker.check_no_overlap(sandbox.journal())
 
 
+def test_a_run_counts_a_row_that_is_due_again_once(db, sandbox, tmp_path):
+    """A late answer makes all later rows of its customer due again, also that of a backfill."""
+    with instances(db, sandbox, tmp_path, 2, SHORT) as (first, second):
+        wait_shares(db, 32, 32)
+        mine = first_customer_of(db, identity(first))
+        db.execute("SET session_replication_role = replica; INSERT INTO crm.customers"
+                   " (id, imprint_customer_id, email, currency) VALUES (1, %s, 'crm@example.com', 'USD');"
+                   " SET session_replication_role = DEFAULT", mine)
+        sandbox.faults(f"customer={mine},delay=400,count=1")
+        db.add(mine, {"email": "old@example.com"})
+        wait_until(lambda: sandbox.control("GET", "stats")["in_progress"], "it is under way")
+        first.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: holders(db).get(identity(second)) == 64, "the other takes over")
+        result = second.config.command("backfill", "--all", "--name", "once")
+        assert result.returncode == 0, result.stderr
+        sent = len(sandbox.journal(mine))
+        first.process.send_signal(signal.SIGCONT)
+        first.wait_event("update.late")
+        wait_until(lambda: len(sandbox.journal(mine)) > sent, "it is sent once more")
+        db.wait_drained()
+    [run] = db.query("SELECT enqueued, done, unchanged, dead FROM imprint_sync.backfill_run")
+    assert dict(run) == {"enqueued": 1, "done": 1, "unchanged": 0, "dead": 0}
+
+
 def test_what_is_due_again_is_not_sent_after_what_is_newer(db, sandbox, tmp_path):
     """The late answer makes a done row due again while a newer one, alone, is under way."""
     with instances(db, sandbox, tmp_path, 2, SHORT, start=False) as (first, second):

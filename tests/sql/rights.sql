@@ -79,7 +79,7 @@ SELECT is(pg_temp.as_role('t_stranger', $$INSERT INTO imprint_sync.outbox (custo
 -- the daemon: read, settle, call
 SELECT is(pg_temp.as_role('t_daemon', s), 'ok', 'daemon may: ' || s) FROM unnest(ARRAY[
     $$SELECT * FROM imprint_sync.outbox$$,
-    $$UPDATE imprint_sync.outbox SET status = 'done', attempts = 1, due_at = now(), settled_at = now(), http_status = 200, error = 'x', payload = NULL$$,
+    $$UPDATE imprint_sync.outbox SET status = 'done', attempts = 1, due_at = now(), settled_at = now(), http_status = 200, error = 'x', payload = NULL, run_id = NULL$$,
     $$INSERT INTO imprint_sync.outbox (customer_id, payload, priority, run_id) VALUES ('a', NULL, 1, 1)$$,
     $$DELETE FROM imprint_sync.outbox WHERE customer_id = 'nobody'$$,
     $$SELECT last_value FROM imprint_sync.outbox_id_seq$$,
