@@ -50,6 +50,8 @@ test   python3-jsonschema       requests against the OpenAPI contract
 test   python3-yaml             reads that contract
 test   mtail                    metrics from the log (config/monitoring)
 test   lnav                     its format of the log
+test   jq                       reads the log as JSON, as the manual shows
+test   chromium                 draws the pages that report makes
 fuzz   clang                    libFuzzer
 fuzz   libclang-rt-dev          its library
 check  clang                    second compiler
@@ -145,6 +147,39 @@ setup_packages() {
     mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]} == 0)) || fail "still missing: ${missing[*]}"
     step_done
+}
+
+# promtool alone, out of Debian's package prometheus: that would enable a server, and bring the
+# libraries of its web pages. Without a network its tests are skipped, but not in CI.
+setup_promtool() {
+    local folder=$top/build/tools log=$work/promtool.log
+    [[ ! -x $folder/promtool ]] && ! command -v promtool >/dev/null || return 0
+    step "Fetching promtool"
+    mkdir -p "$folder" "$work/promtool"
+    # The package lists may be missing, or older than the archive.
+    if fetch_promtool >"$log" 2>&1 ||
+        { uninterrupted update_package_lists >>"$log" 2>&1 &&
+            fetch_promtool >>"$log" 2>&1; }; then
+        mv "$work/promtool/promtool" "$folder/"
+        step_done
+    elif [[ -n ${CI:-} ]]; then
+        fail "no promtool" "$log"
+    else
+        printf '  not there\n'
+        step_open=0
+    fi
+}
+
+# Any user may; apt checks it against the signed lists, as when it installs.
+fetch_promtool() {
+    # shellcheck disable=SC2016  # for the inner shell
+    patiently bash -c 'cd "$1" && apt-get -q download prometheus &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool &&
+        ./promtool --version' fetch "$work/promtool"
+}
+
+update_package_lists() {
+    as_root apt-get -q -o DPkg::Lock::Timeout=600 update
 }
 
 # --- Build ----------------------------------------------------------------------------------
