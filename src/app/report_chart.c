@@ -97,6 +97,18 @@ static const struct chart charts[] = {
      .count = 4},
 };
 
+// The lines of a logarithmic axis of times: about a decade apart, and round for people.
+static const struct chart_time {
+    double ms;
+    const char *label;
+} chart_times_ms[] = {
+    {0.01, "10 µs"},      {0.1, "0.1 ms"},        {1, "1 ms"},    {10, "10 ms"},
+    {100, "100 ms"},      {1e3, "1 s"},           {1e4, "10 s"},  {6e4, "1 min"},
+    {6e5, "10 min"},      {36e5, "1 h"},          {36e6, "10 h"}, {864e5 * 4, "4 d"},
+    {864e5 * 40, "40 d"}, {864e5 * 400, "400 d"},
+};
+enum { CHART_TIMES_MS = sizeof chart_times_ms / sizeof chart_times_ms[0] };
+
 // What is being drawn.
 struct plot {
     FILE *out;
@@ -200,6 +212,21 @@ static struct reach plot_reach(const struct plot *plot, size_t bucket)
     return reach;
 }
 
+// From the line at or below `low` to the one at or above `high`, and at least one apart.
+static void plot_scale_decades(struct plot *plot, double low, double high)
+{
+    size_t first = 0;
+    while (first + 2 < CHART_TIMES_MS && chart_times_ms[first + 1].ms <= low) {
+        first++;
+    }
+    size_t last = first + 1;
+    while (last + 1 < CHART_TIMES_MS && chart_times_ms[last].ms < high) {
+        last++;
+    }
+    plot->bottom = chart_times_ms[first].ms;
+    plot->top = chart_times_ms[last].ms;
+}
+
 // False when there is nothing to show.
 static bool plot_scale(struct plot *plot)
 {
@@ -211,8 +238,7 @@ static bool plot_scale(struct plot *plot)
         all.shown = all.shown || reach.shown;
     }
     if (all.shown && plot->chart->decades) {
-        plot->bottom = pow(10, floor(log10(all.low)));
-        plot->top = pow(10, ceil(log10(all.top * 1.0001)));
+        plot_scale_decades(plot, all.low, all.top);
     } else {
         plot->top = all.top * 1.05;
     }
@@ -221,24 +247,29 @@ static bool plot_scale(struct plot *plot)
 
 // ---- axes ----------------------------------------------------------------------------------
 
-static void plot_line_of(const struct plot *plot, double value)
+static void plot_line_of(const struct plot *plot, double value, const char *text)
 {
-    char text[REPORT_VALUE_BYTES];
     double y = plot_y(plot, value);
-    report_value(plot->chart->unit, value, text);
     fprintf(plot->out,
             "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
             "<text class=\"value\" x=\"%d\" y=\"%.1f\">%s</text>\n",
             CHART_LEFT, CHART_WIDTH - CHART_RIGHT, y, y, CHART_LEFT - 8, y + 4, text);
 }
 
+static void plot_decades(const struct plot *plot)
+{
+    for (size_t i = 0; i < CHART_TIMES_MS; i++) {
+        const struct chart_time *time = &chart_times_ms[i];
+        if (time->ms >= plot->bottom && time->ms <= plot->top) {
+            plot_line_of(plot, time->ms, time->label);
+        }
+    }
+}
+
 static void plot_values(const struct plot *plot)
 {
     if (plot->chart->decades) {
-        int decades = (int)lround(log10(plot->top / plot->bottom));
-        for (int i = 0; i <= decades; i++) {
-            plot_line_of(plot, plot->bottom * pow(10, i));
-        }
+        plot_decades(plot);
         return;
     }
     double step = plot->chart->unit == REPORT_UNIT_SECONDS && plot->top > 10
@@ -248,7 +279,9 @@ static void plot_values(const struct plot *plot)
         step = 1;
     }
     for (int i = 0; i * step <= plot->top; i++) {
-        plot_line_of(plot, i * step);
+        char text[REPORT_VALUE_BYTES];
+        report_value(plot->chart->unit, i * step, text);
+        plot_line_of(plot, i * step, text);
     }
 }
 
@@ -259,11 +292,13 @@ static void chart_tick(FILE *out, double x, int y, int64_t at_s, int64_t step_s,
     char text[REPORT_TIME_BYTES];
     report_time(at_s * CHART_US_PER_S, text);
     int month = (text[5] - '0') * 10 + (text[6] - '0');
-    fprintf(out, "<text class=\"time%s\" x=\"%.1f\" y=\"%d\">", at_s % 86400 == 0 ? " day" : "", x,
-            y);
+    // At the left edge it begins there, as the zero of the values stands before it.
+    fprintf(out, "<text class=\"time%s%s\" x=\"%.1f\" y=\"%d\">", at_s % 86400 == 0 ? " day" : "",
+            x < CHART_LEFT + 30 ? " left" : "", x, y);
     if (first || at_s % 86400 == 0) {
         const char *day = text[8] == '0' ? text + 9 : text + 8;
-        fprintf(out, "%.*s %s ", (int)(text + 10 - day), day, months[month - 1]);
+        fprintf(out, "%.*s %s%s", (int)(text + 10 - day), day, months[month - 1],
+                at_s % 86400 != 0 ? " " : "");
     }
     if (at_s % 86400 != 0) {
         fprintf(out, "%.*s", step_s < 60 ? 8 : 5, text + 11);
@@ -547,8 +582,10 @@ static void chart_states(FILE *out, const struct history *history)
 
 void report_charts(FILE *out, const struct history *history)
 {
+    fputs("<div class=\"charts\">\n", out); // one, so that all scroll together
     chart_states(out, history);
     for (size_t i = 0; i < sizeof charts / sizeof charts[0]; i++) {
         chart_draw(out, history, &charts[i]);
     }
+    fputs("</div>\n", out);
 }

@@ -43,12 +43,14 @@ static const char html_style[] =
     ".tiles span{color:var(--soft);font-size:13px}.tiles .bad b{color:var(--red)}\n"
     ".legend{color:var(--soft);font-size:13px;display:flex;flex-wrap:wrap;gap:2px 16px;"
     "align-items:center}\n"
-    ".legend i{display:inline-block;width:14px;height:10px;border-radius:2px;margin-right:6px}\n"
-    ".legend i.stroke{height:0;border-radius:0;vertical-align:4px}\n"
+    ".legend i{display:inline-block;border:5px solid;border-width:5px 7px;border-radius:2px;"
+    "margin-right:6px}\n" // a border, as printers leave backgrounds out
+    ".legend i.stroke{width:14px;border-radius:0;vertical-align:4px}\n"
     "svg{display:block;width:100%;height:auto;overflow:visible}\n"
     "svg text{font:11px system-ui,\"Liberation Sans\",sans-serif;fill:var(--soft);"
     "font-variant-numeric:tabular-nums}\n"
-    ".value{text-anchor:end}.time{text-anchor:middle}.day{font-weight:600}\n"
+    ".value{text-anchor:end}.time{text-anchor:middle}.left{text-anchor:start}.day{font-weight:600}"
+    "\n"
     ".grid{stroke:var(--grid);stroke-width:1}\n";
 
 static const char html_marks[] =
@@ -57,10 +59,10 @@ static const char html_marks[] =
     ".bar{fill:var(--c)}.pale{opacity:.35}.area{fill:var(--c);opacity:.18}\n"
     ".line{fill:none;stroke:var(--c);stroke-width:1.5;stroke-linejoin:round}\n"
     ".line.c0,i.stroke.c0{stroke-dasharray:5 4;border-top-style:dashed}\n"
-    "i.fill{background:var(--c)}i.stroke{border-top:2px solid var(--c)}\n"
+    "i.fill{border-color:var(--c)}.legend i.stroke{border-width:2px 0 0;border-color:var(--c)}\n"
     "i.stroke.c0{border-top-style:dashed}\n"
     ".tips rect{fill:transparent}.tips rect:hover{fill:var(--ink);opacity:.12}\n"
-    ".band{fill:var(--b);background:var(--b)}.shade{fill:var(--b);opacity:.13}\n"
+    ".band{fill:var(--b)}i.band{border-color:var(--b)}.shade{fill:var(--b);opacity:.13}\n"
     ".s-open{--b:var(--green)}.s-paused{--b:var(--amber)}.s-manual{--b:var(--teal)}"
     ".s-stopped{--b:var(--grey)}.s-database{--b:var(--violet)}.s-rejected{--b:var(--blue)}"
     ".s-url{--b:var(--orange)}.s-down{--b:var(--red)}.s-unauthorized{--b:var(--pink)}\n"
@@ -75,9 +77,16 @@ static const char html_marks[] =
     ".cols{columns:3 220px;font-size:14px;column-gap:28px}"
     ".cols div{display:flex;justify-content:space-between}\n"
     "footer{margin-top:30px;font-size:13px;border-top:1px solid var(--grid);padding-top:10px}\n"
-    "@media screen and (max-width:720px){section{overflow-x:auto}svg{min-width:680px}}\n"
-    "@media print{body{padding:0;max-width:none;font-size:11pt}section,.tiles li,tr{break-inside:"
-    "avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}.tips{display:none}}\n"
+    "@media screen and (max-width:720px){body{padding:16px 12px 32px}.charts,.wide{overflow-x:auto}"
+    ".charts section{min-width:680px}.charts h2,.charts .legend,.charts .none{position:sticky;"
+    "left:0;width:calc(100vw - 24px)}svg text{font-size:13px}.wide table{min-width:760px}\n"
+    ".notes tr{display:block;padding:6px 0;border-bottom:1px solid var(--grid)}"
+    ".notes td{display:inline-block;border:0;padding:0 10px 0 0}"
+    ".notes td.w{display:block}.notes td.w:empty{display:none}}\n"
+    "@media print{body{padding:0;max-width:none;font-size:11pt}svg text{font-size:13px}"
+    ".charts section,.tiles li,tr{break-inside:avoid}h2{break-after:avoid}"
+    ".tiles li{border:1px solid var(--grid)}.tips{display:none}"
+    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n"
     "</style>\n</head>\n<body>\n";
 
 // ---- texts ---------------------------------------------------------------------------------
@@ -192,7 +201,7 @@ static int html_by_rows(const void *a, const void *b)
 
 static void html_reasons(FILE *out, const struct history *history)
 {
-    fputs("<section>\n<h2>Why rows became dead</h2>\n", out);
+    fputs("<section class=\"wide\">\n<h2>Why rows became dead</h2>\n", out);
     if (history->reason_count == 0) {
         fputs("<p class=\"none\">None did.</p>\n</section>\n", out);
         return;
@@ -243,7 +252,7 @@ static void html_note(FILE *out, const struct history_note *note)
 
 static void html_notes(FILE *out, const struct history *history)
 {
-    fputs("<section>\n<h2>What happened</h2>\n", out);
+    fputs("<section class=\"notes\">\n<h2>What happened</h2>\n", out);
     if (history->note_count == 0) {
         fputs("<p class=\"none\">No change was logged.</p>\n</section>\n", out);
         return;

@@ -67,6 +67,18 @@ static bool history_is_worth_a_note(const struct logline *line)
     return str_equal(line->event, STR("lease.lost"));
 }
 
+// Mostly the kind of answer is the kind of trouble.
+static bool history_says_twice(const struct logline *line)
+{
+    char copy[HISTORY_TEXT_BYTES];
+    struct buf reason;
+    buf_init(&reason, HISTORY_TEXT_BYTES - 1);
+    bool known = logline_text(line, "reason", &reason);
+    history_copy(copy, sizeof copy, known ? buf_peek(&reason) : STR(""));
+    buf_free(&reason);
+    return known && logline_is(line, "detail", copy);
+}
+
 static struct str history_note_text(const struct logline *line, struct buf *text)
 {
     static const char *const keys[] = {"version", "environment", "slots",   "during",   "changed",
@@ -82,7 +94,9 @@ static struct str history_note_text(const struct logline *line, struct buf *text
         history_append(text, line, keys[i], false);
     }
     history_append(text, line, "reason", true);
-    history_append(text, line, "detail", true);
+    if (!history_says_twice(line)) {
+        history_append(text, line, "detail", true);
+    }
     return buf_peek(text);
 }
 

@@ -163,7 +163,7 @@ END_TEST
 
 START_TEST(what_happened_is_noted_and_bounded)
 {
-    say(0, "api.down from=open to=down reason=5xx customer_id=c-secret probe_in_ms=1000");
+    say(0, "api.down from=open to=down reason=5xx detail=5xx customer_id=c-secret");
     say(1, "watch.error relation=crm.orders sqlstate=42501");
     say(2, "watch.error relation=crm.orders sqlstate=42501");
     say(3, "update.retry customer_id=c-secret");
