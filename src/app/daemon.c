@@ -913,7 +913,7 @@ int daemon_run(const struct daemon_options *options)
     stats_init(&daemon.stats);
     daemon_name(&daemon);
     log_event(daemon.log, LOG_LEVEL_INFO, "daemon.start", LOG_TEXT("version", IMPRINT_VERSION),
-              LOG_TEXT("instance", daemon.instance),
+              LOG_I64("log_version", LOG_VERSION), LOG_TEXT("instance", daemon.instance),
               LOG_TEXT("environment", daemon_environment(daemon.config)),
               LOG_BOOL("once", options->once));
     if (!daemon_open(&daemon, &err) || !loop_run(daemon.loop, &err)) {

@@ -19,6 +19,10 @@ enum log_format {
     LOG_FORMAT_JOURNAL, // native fields of systemd's journal
 };
 
+// Of the contract in imprint-sync-log(7): raised when an event or a key changes its name, type,
+// unit or meaning, or goes; see tests/cases/log.tsv.
+enum { LOG_VERSION = 1 };
+
 enum log_kind { LOG_KIND_I64, LOG_KIND_F64, LOG_KIND_TEXT, LOG_KIND_BOOL };
 
 struct log_field {

@@ -210,6 +210,29 @@ def test_units_agree_with_the_names_of_the_keys():
         assert units == ({suffix} if suffix else {"requests a second"} & units), key
 
 
+def promised(text):
+    """(event, key, type, unit) of the page; an event without keys has one row."""
+    events = documented(text)
+    units = dict(re.findall(r"^\.It Va (\S+) Pq \w+, (milliseconds|seconds|kilobytes|requests a second)",
+                            text, re.M))
+    return {(name, key, kind, units.get(key, "-")) for name, event in events.items()
+            for key, kind in event.kinds.items() or [("", "")]}
+
+
+def test_the_contract_is_kept():
+    """tests/cases/log.tsv is what was promised. What is new is added to it; what is renamed, changed
+    or taken away breaks somebody's monitoring, and raises LOG_VERSION with it."""
+    first, *rows = (TOP / "tests/cases/log.tsv").read_text().splitlines()
+    version = re.search(r"LOG_VERSION = (\d+)", (TOP / "src/base/log.h").read_text())[1]
+    assert first == f"# version {version}: event, key, type, unit"
+    assert f"This page is version {version} of" in page("imprint-sync-log.7")
+    kept = {tuple(row.split("\t")) for row in rows}
+    now = promised(page("imprint-sync-log.7"))
+    assert kept - now == set(), "broken promises"
+    assert now - kept == set(), "new: add these rows"
+    assert len(kept) > 100 and rows == sorted(rows)
+
+
 def test_every_event_and_key_has_its_meaning():
     text = re.search(r"^\.Sh EVENTS\n(.*?)^\.Sh", page("imprint-sync-log.7"), re.M | re.S)[1]
     for head in re.findall(r"^\.It (?:Ic|Va) \S+ Pq .*\n(?=\.(?:It|Bl|El)\b)", text, re.M):
