@@ -106,7 +106,76 @@ def commands_wrong(readme):
     return (commands() - first_words(text)) | (command_options() - known)
 
 
-CHECKS = [keys_wrong, restart_wrong, events_wrong, commands_wrong]
+def ranges_wrong(readme):
+    """What may stand behind a key, where it is a range or a choice."""
+    types = {words(row[0])[0]: row[1] for row in rows(section(readme, "Configuration"))
+             if len(row) == 4 and words(row[0])}
+    said = {}
+    for key, comment, _ in printed_lines():
+        one_of = re.search(r"# One of: (.*)$", comment)
+        from_to = re.search(r"# +(\S+ to \S+)$", comment)
+        if one_of:
+            said[key] = one_of[1].replace(" or ", ", ")
+        elif from_to:
+            said[key] = from_to[1]
+    return {f"{key}: {types.get(key)!r} is {text!r}" for key, text in said.items()
+            if types.get(key) != text}
+
+
+def schema_wrong(readme):
+    """Objects of the schema that are none."""
+    sql = "\n".join(path.read_text() for path in sorted((TOP / "sql").glob("*.sql")))
+    there = set(re.findall(r"(?:TABLE|FUNCTION|SEQUENCE|VIEW|TYPE) (?:IF NOT EXISTS )?imprint_sync\.(\w+)", sql))
+    return set(re.findall(r"imprint_sync\.([a-z_]+)\b", readme)) - there
+
+
+def paths_wrong(readme):
+    """Links, and files of the tree and of the package, that are not there."""
+    named = {link for link in re.findall(r"\]\(([^)#]+)\)", readme) if "://" not in link}
+    named |= set(re.findall(r"`((?:tests|config|docs|sql|src)/[\w./-]+)`", readme))
+    named |= {f"config/{name}" for name in re.findall(r"`(monitoring/[\w.-]+)`", readme)}
+    return {name for name in named if not (TOP / name).exists()}
+
+
+# A number of the prose, and the place in the source that it comes from: (text, file, code), with
+# what is the same in both in brackets.
+NUMBERS = (
+    (r"Failures of (five) customers in a row", "src/domain/pool.c", r"breaker_customers, (5)\)"),
+    (r"after (20) customers with an equal rejection", "src/domain/pool.c", r"rejected_customers, (20)\)"),
+    (r"only (four) requests are in flight until", "src/domain/pool.c", r"POOL_UNPROVEN = (4)\b"),
+    (r"later, up to (60) s apart", "src/domain/pool.c", r"probe_cap_ns, (60) \*"),
+    (r"all workers after (10) s", "src/domain/pool.c", r"ramp_ns, (10) \*"),
+    (r"`--watch` redraws every (2) s", "src/app/status.c", r"STATUS_INTERVAL_NS \((2) \*"),
+    (r"a payload over (1 MiB) or no object", "src/io/outbox_sql.c", r"bytes > (1048576),"),
+    (r"Customers belong to (64) slots", "src/domain/lease.h", r"LEASE_SLOTS = (64)\b"),
+    (r"every (5) s\.\n", "src/app/vitals.c", r"VITALS_NS \((5) \*"),
+    (r"`backfill.progress` every (10) s", "src/app/backfill_progress.c", r"PROGRESS_LOG_NS \((10) \*"),
+    (r"at most `--ahead` rows \((10000)\)", "src/app/backfill.c", r"BACKFILL_AHEAD = (10000)"),
+    (r"walked over all the same, (5,000) keys", "src/app/backfill_walk.c", r"WALK_WINDOW = (5000)"),
+    (r"counted up to (100,000) and estimated", "src/app/backfill.c", r"BACKFILL_EXACT_MAX = (100000)"),
+    (r"exact up to (100,000) a lane", "src/io/outbox_status.c", r"r\.n <= (100000) AS exact"),
+    (r"of the newest (10,000) dead rows", "src/io/outbox_status.c", r"LIMIT (10000)\) AS d"),
+    (r"while at most (1,000) others are due", "src/app/dead_retry.c", r"RETRY_DUE_MAX (1000)"),
+    (r"it expires within (30) days", "src/app/check_api.c", r"CHECK_CERTIFICATE_DAYS = (30)"),
+    (r"due for more than (a minute)", "src/app/status_model.c", r"STATUS_LATE_S = (60),"),
+    (r"does not match `(\[A-Za-z0-9_-\]\{1,64\})`", "src/app/intake.c", r"must match (\S+)\""),
+)
+WORDS = {"four": "4", "five": "5", "a minute": "60", "1 MiB": "1048576"}
+
+
+def numbers_wrong(readme):
+    wrong = set()
+    for text, file, code in NUMBERS:
+        said, meant = re.search(text, readme), re.search(code, (TOP / file).read_text())
+        assert meant, f"{file} has no {code} any more"
+        number = said and WORDS.get(said[1], said[1] if "{" in said[1] else said[1].replace(",", ""))
+        if number != meant[1]:
+            wrong.add(f"{text}: {number} is {meant[1]}")
+    return wrong
+
+
+CHECKS = [keys_wrong, restart_wrong, events_wrong, commands_wrong, ranges_wrong, schema_wrong,
+          paths_wrong, numbers_wrong]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -135,6 +204,21 @@ def test_an_event_that_does_not_exist_is_found():
     changed = README.replace("`api.throttled`", "`api.throttle`")
     assert changed != README
     assert events_wrong(changed) == {"api.throttle"}
+
+
+@pytest.mark.parametrize("check, old, new", [
+    (ranges_wrong, "| 10ms to 60s |", "| 10ms to 61s |"),
+    (ranges_wrong, "| bearer, basic |", "| bearer |"),
+    (schema_wrong, "imprint_sync.unwatch(", "imprint_sync.unwatched("),
+    (schema_wrong, "imprint_sync.discarded keeps", "imprint_sync.thrown_away keeps"),
+    (paths_wrong, "(sql/README.md)", "(sql/READ.md)"),
+    (paths_wrong, "`monitoring/alerts.yaml`", "`monitoring/alarms.yaml`"),
+    (numbers_wrong, "Failures of five customers", "Failures of six customers"),
+    (numbers_wrong, "(10000)", "(20000)"),
+])
+def test_another_name_or_number_is_found(check, old, new):
+    changed = README.replace(old, new)
+    assert changed != README and check(changed) != set()
 
 
 def test_a_key_that_needs_a_restart_is_found():
