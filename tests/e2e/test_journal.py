@@ -82,7 +82,7 @@ def test_entries_have_fields_and_priorities(nowhere):
     assert start["PRIORITY"] == "6" and lost["PRIORITY"] == "3"
     assert start["ENVIRONMENT"] == "custom" and start["ONCE"] == "true"
     assert start["SYSLOG_IDENTIFIER"] == "imprint-sync"
-    assert re.match(r"daemon\.start version=\S+ instance=\S+ environment=custom once=true$",
+    assert re.match(r"daemon\.start version=\S+ log_version=1 instance=\S+ environment=custom once=true$",
                     start["MESSAGE"])
     assert "\n" not in lost["MESSAGE"] and lost["REASON"]
     assert not any(name.startswith("CODE_") for name in start)
