@@ -182,9 +182,15 @@ static void crosscheck_header(const struct crosscheck *check)
 static void crosscheck_proxy(const struct crosscheck *check)
 {
     const char *proxy = check->config->imprint.proxy;
+    const char *base_url = check->config->imprint.base_url;
+    struct url url;
     if (proxy != NULL && !url_is_proxy(str_of(proxy))) {
         crosscheck_report(check, "imprint.proxy",
                           "is not the address of a proxy; write it like http://proxy.example:3128");
+    } else if (proxy != NULL && base_url != NULL && url_split(str_of(base_url), &url) == NULL &&
+               !url.https) {
+        crosscheck_report(check, "imprint.proxy",
+                          "would read the key, as base_url is plain http: write https:// there");
     }
 }
 
