@@ -268,6 +268,21 @@ def test_an_answer_without_end_is_cut_off(db, config, daemon, answer):
         assert all(int(event["rss_kb"]) < 400_000 for event in daemon.events("stats"))
 
 
+def many_headers(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"x-padding: yyyyyyyyyyyy\r\n" * 3000 +
+                       b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_more_headers_than_an_answer_may_have(db, config, daemon):
+    """Fewer than libcurl itself would stop at."""
+    with gateway.Scripted(many_headers) as server:
+        config.change({"imprint": {"base_url": server.url}})
+        daemon.start()
+        db.add(customer := new_customer(), email(customer))
+        [event] = harness.wait_until(lambda: daemon.events("update.retry")[:1], "it gives up")
+        assert event["reason"] == "protocol", event
+
+
 def drops_of_headers(connection):
     connection.sendall(b"HTTP/1.1 200 OK\r\n")
     while True:
