@@ -43,6 +43,8 @@ def program(name):
 
 
 def imprint_sync():
+    if os.environ.get("IMPRINT_VALGRIND"):
+        return str(TOP / "tests/lib/valgrind")
     return program("imprint-sync")
 
 

@@ -54,6 +54,7 @@ test   jq                       reads the log as JSON, as the manual shows
 test   chromium                 draws the pages that report makes
 fuzz   clang                    libFuzzer
 fuzz   libclang-rt-dev          its library
+valgrind  valgrind              memory of the release build
 check  clang                    second compiler
 check  clang-format             layout
 check  clang-tidy               lint
