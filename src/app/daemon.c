@@ -1,6 +1,7 @@
 #include "app/daemon.h"
 
 #include "app/backfill_walk.h"
+#include "app/herald.h"
 #include "app/keyfile.h"
 #include "app/lessor.h"
 #include "app/relay.h"
@@ -67,10 +68,12 @@ struct daemon {
     struct lessor *lessor;
     struct vitals *vitals;
     struct watchdog *watchdog;
+    struct herald *herald;
     struct stats stats;
     struct outbox_counts counts;
     bool connected;      // hello said yes
     bool lost_logged;    // one line per change of state
+    bool stats_wanted;   // once the count under way is there
     int64_t counting_ns; // when the count under way began; 0: none is
     bool goodbye_sent;
     int64_t greeting_ns; // when the outbox_hello under way began; 0: none is
@@ -410,17 +413,13 @@ static void daemon_log_stats(struct daemon *daemon)
         .paused = !daemon->connected ? "database" : relay_paused(daemon->relay),
     };
     stats_log(&daemon->stats, &view, daemon->log);
-    char text[256];
-    snprintf(text, sizeof text, "%lld pending, %lld dead, %lld sent, %.1f/s allowed, %s",
-             (long long)view.pending, (long long)view.rows_dead, (long long)daemon->stats.sent,
-             view.rate, view.paused == NULL ? "sending" : view.paused);
-    service_status(text);
 }
 
 static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
                              const struct outbox_counts *counts)
 {
     struct daemon *daemon = ctx;
+    int64_t began_ns = daemon->counting_ns;
     daemon->counting_ns = 0;
     if (daemon->phase == DAEMON_PHASE_GONE) {
         return;
@@ -429,15 +428,27 @@ static void daemon_on_counts(void *ctx, const struct pgconn_failure *failure,
         daemon->counts = *counts;
         relay_note_counts(daemon->relay, counts);
     }
-    daemon_log_stats(daemon);
+    herald_note_counts(daemon->herald, failure == NULL ? counts : NULL, began_ns);
+    if (daemon->stats_wanted) {
+        daemon->stats_wanted = false;
+        daemon_log_stats(daemon);
+    }
+}
+
+static void daemon_count(struct daemon *daemon)
+{
+    if (daemon->counting_ns == 0) {
+        daemon->counting_ns = loop_now_ns(daemon->loop);
+        outbox_count(daemon->outbox, daemon_on_counts, daemon);
+    }
 }
 
 static void daemon_on_stats_timer(void *ctx)
 {
     struct daemon *daemon = ctx;
-    if (daemon->connected && daemon->counting_ns == 0) {
-        daemon->counting_ns = loop_now_ns(daemon->loop);
-        outbox_count(daemon->outbox, daemon_on_counts, daemon);
+    if (daemon->connected) {
+        daemon->stats_wanted = true;
+        daemon_count(daemon);
     } else {
         daemon_log_stats(daemon);
     }
@@ -601,7 +612,6 @@ static void daemon_watch_start(struct daemon *daemon)
         log_event(daemon->log, LOG_LEVEL_INFO, "daemon.ready",
                   LOG_I64("slots", (int64_t)lease_held(&daemon->lease)));
         service_ready();
-        service_status("ready");
         loop_timer_set(daemon->chores_timer, loop_now_ns(daemon->loop) + CLOCK_NS_PER_SEC);
     }
 }
@@ -702,6 +712,25 @@ static void daemon_watch_pulse(struct daemon *daemon)
     watchdog_look(daemon->watchdog, &facts);
 }
 
+static void daemon_pump_herald(struct daemon *daemon)
+{
+    const struct herald_view view = {
+        .stopping = daemon->phase >= DAEMON_PHASE_DRAINING,
+        .connected = daemon->connected,
+        .paused = relay_paused(daemon->relay),
+        .sent = daemon->stats.sent,
+        .allowed_per_s = relay_rate_per_sec(daemon->relay),
+        .in_flight = sender_in_flight(daemon->sender),
+        .slots = lease_held(&daemon->lease),
+        .slots_of = LEASE_SLOTS,
+    };
+    herald_pump(daemon->herald, &view);
+    if (herald_wants_counts(daemon->herald) && daemon->phase == DAEMON_PHASE_RUNNING &&
+        daemon_keeps_up(daemon)) {
+        daemon_count(daemon);
+    }
+}
+
 static void daemon_on_turn(void *ctx)
 {
     struct daemon *daemon = ctx;
@@ -726,6 +755,7 @@ static void daemon_on_turn(void *ctx)
     daemon_watch_reload(daemon);
     vitals_pump(daemon->vitals, daemon->config, daemon->connected);
     daemon_watch_pulse(daemon);
+    daemon_pump_herald(daemon);
 }
 
 static void daemon_on_hangup(void *ctx, int signal_number)
@@ -826,6 +856,7 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .relay = daemon->relay,
                                         .stats = &daemon->stats};
     daemon->vitals = vitals_create(&vitals);
+    daemon->herald = herald_create(daemon->loop);
     daemon->watchdog = watchdog_create(daemon->loop, daemon->log);
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);
@@ -842,6 +873,7 @@ static void daemon_close(struct daemon *daemon)
     outbox_destroy(daemon->listen_outbox);
     vitals_destroy(daemon->vitals);
     watchdog_destroy(daemon->watchdog);
+    herald_destroy(daemon->herald);
     lessor_destroy(daemon->lessor);
     relay_destroy(daemon->relay);
     loop_timer_close(daemon->stats_timer);

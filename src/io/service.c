@@ -15,6 +15,11 @@
 enum { SERVICE_FIELDS = 64 };
 static const char service_journal_socket[] = "/run/systemd/journal/socket";
 
+bool service_is_managed(void)
+{
+    return getenv("NOTIFY_SOCKET") != NULL;
+}
+
 void service_ready(void)
 {
     sd_notify(0, "READY=1");

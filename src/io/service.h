@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+bool service_is_managed(void); // somebody is told
 void service_ready(void);
 void service_reloading(void); // service_ready ends it
 void service_stopping(void);

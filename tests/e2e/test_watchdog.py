@@ -1,5 +1,5 @@
 """What systemd is told: the watchdog is fed in work, idleness and every outage, and not when the
-daemon is stuck although its loop turns."""
+daemon is stuck although its loop turns; and the line of `systemctl status`."""
 
 import contextlib
 import os
@@ -76,18 +76,22 @@ def alive(daemon):
 
 def test_idle(daemon, manager):
     daemon.start()
+    manager.wait_status(r"nothing waiting, 0\.0/s of 1000\.0/s, API open, 64 of 64 slots")
     manager.wait_fed(12)
     assert alive(daemon)
 
 
 def test_busy(db, config, daemon, manager):
     config.change({"delivery": {"rate": "40/s", "burst": 4}})
-    for _ in range(150):
+    for _ in range(400):
         customer = harness.new_customer()
         db.add(customer, harness.email(customer))
     daemon.start()
     manager.wait_fed(12)
+    manager.wait_status(r"\d+ waiting \(oldest .*\), 3\d\.\d/s of 40\.0/s, API open, 64 of 64 slots")
     db.wait_drained()
+    times = [at for at, _ in manager.status]
+    assert min(b - a for a, b in zip(times, times[1:])) > 0.5, manager.status  # no flood
     assert alive(daemon)
 
 
@@ -98,6 +102,7 @@ def test_the_api_is_away(db, sandbox, daemon, manager):
         customer = harness.new_customer()
         db.add(customer, harness.email(customer))
     daemon.wait_event("api.down")
+    manager.wait_status(r".*, 0\.0/s of 1000\.0/s, API down for .* s, 64 of 64 slots")
     manager.wait_fed(12)
     assert alive(daemon) and db.pending() == 20
     sandbox.start()
@@ -108,7 +113,8 @@ def test_paused_by_hand(db, config, daemon, manager):
     daemon.start()
     assert config.command("pause").returncode == 0
     db.add(customer := harness.new_customer(), harness.email(customer))
-    manager.wait_fed(12)
+    manager.wait_status(r"1 waiting \(oldest .* s\), .* of 1000\.0/s, paused by hand for .* s, 64 of 64 slots")
+    manager.wait_fed(4)
     assert alive(daemon) and db.pending() == 1
     assert config.command("resume").returncode == 0
     db.wait_drained()
@@ -125,6 +131,7 @@ def test_standing_by(config, daemon, manager, tmp_path):
     try:
         daemon.start()
         assert daemon.events("daemon.ready")[-1]["slots"] == "0"
+        manager.wait_status(r"nothing waiting, 0\.0/s of 0\.0/s, API open, 0 of 64 slots")
         manager.wait_fed(12)
         assert alive(daemon)
     finally:
@@ -144,6 +151,7 @@ def test_the_database_is_away(own, daemon, manager):
     daemon.start()
     own.cluster.stop(signal.SIGQUIT)
     daemon.wait_event("db.lost")
+    manager.wait_status(r"database away for .* s, 0 in flight")
     manager.wait_fed(12)
     assert alive(daemon)
     own.cluster.start()
