@@ -1,6 +1,7 @@
 #include "app/daemon.h"
 
 #include "app/backfill_walk.h"
+#include "app/chores.h"
 #include "app/herald.h"
 #include "app/keyfile.h"
 #include "app/lessor.h"
@@ -33,11 +34,9 @@
 #define DAEMON_HELLO_NS CLOCK_NS_PER_SEC
 // With --once: how long the API may refuse everything before it counts as unreachable.
 #define DAEMON_STUCK_NS (10 * CLOCK_NS_PER_SEC)
-#define DAEMON_PRUNE_NS (60 * CLOCK_NS_PER_SEC)
 // A call to the database: nine statements that use up their time, one behind the other.
 #define DAEMON_CALL_NS (120 * CLOCK_NS_PER_SEC)
-#define DAEMON_WATCH_NS (3600 * CLOCK_NS_PER_SEC)
-enum { DAEMON_PRUNE_ROWS = 2000, DAEMON_BEHIND_JOBS = 4 };
+enum { DAEMON_BEHIND_JOBS = 4 };
 
 enum daemon_phase {
     DAEMON_PHASE_STARTING, // until database, schema and leases are known to be fine
@@ -69,6 +68,7 @@ struct daemon {
     struct vitals *vitals;
     struct watchdog *watchdog;
     struct herald *herald;
+    struct chores *chores;
     struct stats stats;
     struct outbox_counts counts;
     bool connected;      // hello said yes
@@ -83,14 +83,8 @@ struct daemon {
     struct loop_timer *stats_timer;
     struct loop_timer *key_timer;
     struct loop_timer *hello_timer;
-    struct loop_timer *chores_timer;
     struct loop_timer *drain_timer;
     int64_t stuck_since_ns;
-    int64_t next_prune_ns;
-    int64_t next_watch_ns;
-    int64_t pruned;      // in the present round
-    int64_t prune_place; // and where it has come to
-    int64_t watch_error_seen;
     const char *stop_reason;
 };
 
@@ -393,7 +387,7 @@ static void daemon_on_key_timer(void *ctx)
     loop_timer_set(daemon->key_timer, loop_now_ns(daemon->loop) + DAEMON_KEY_NS);
 }
 
-// ---- stats and chores ----------------------------------------------------------------------
+// ---- stats ---------------------------------------------------------------------------------
 
 static void daemon_log_stats(struct daemon *daemon)
 {
@@ -456,77 +450,10 @@ static void daemon_on_stats_timer(void *ctx)
                    loop_now_ns(daemon->loop) + daemon->config->log.stats_interval_ns);
 }
 
-static void daemon_on_pruned(void *ctx, const struct pgconn_failure *failure, int64_t deleted,
-                             int64_t last_id)
-{
-    struct daemon *daemon = ctx;
-    daemon->pruned += deleted;
-    daemon->prune_place = last_id;
-    bool ended = failure != NULL || last_id == 0;
-    if (ended && daemon->pruned > 0) {
-        log_event(daemon->log, LOG_LEVEL_INFO, "prune.done", LOG_I64("rows", daemon->pruned));
-        daemon->pruned = 0;
-    }
-}
-
-static void daemon_on_watch_check(void *ctx, const struct pgconn_failure *failure,
-                                  const struct outbox_watch_fault *faults, size_t count)
-{
-    struct daemon *daemon = ctx;
-    (void)failure; // it comes again in an hour
-    for (size_t i = 0; i < count; i++) {
-        log_event(daemon->log, LOG_LEVEL_WARNING, "watch.lost",
-                  LOG_TEXT("relation", faults[i].watched), LOG_TEXT("trigger", faults[i].trigger),
-                  LOG_TEXT("reason", faults[i].problem));
-    }
-}
-
-static void daemon_on_watch_errors(void *ctx, const struct pgconn_failure *failure,
-                                   const struct outbox_watch_error *errors, size_t count)
-{
-    struct daemon *daemon = ctx;
-    (void)failure; // they are kept
-    for (size_t i = 0; i < count; i++) {
-        if (errors[i].last_id > daemon->watch_error_seen) {
-            daemon->watch_error_seen = errors[i].last_id;
-        }
-        log_event(daemon->log, LOG_LEVEL_ERROR, "watch.error",
-                  LOG_TEXT("relation", errors[i].watched), LOG_TEXT("sqlstate", errors[i].sqlstate),
-                  LOG_I64("count", errors[i].count),
-                  LOG_TEXT("hint", "these changes were not enqueued: mend the cause, then backfill "
-                                   "the customers concerned"));
-    }
-}
-
 // A database that does not keep up gets no work that can wait: it would stand before the heartbeat.
 static bool daemon_keeps_up(const struct daemon *daemon)
 {
     return daemon->connected && pgconn_jobs(daemon->conn) < DAEMON_BEHIND_JOBS;
-}
-
-static void daemon_on_chores(void *ctx)
-{
-    struct daemon *daemon = ctx;
-    int64_t now = loop_now_ns(daemon->loop);
-    // Of all instances, the one that holds slot 0.
-    bool mine = daemon_keeps_up(daemon) && daemon->phase == DAEMON_PHASE_RUNNING &&
-                daemon->lease.slots[0].mine;
-    bool prune = daemon->prune_place != 0 || now >= daemon->next_prune_ns;
-    if (mine && daemon->config->outbox.retention_ns > 0 && prune) {
-        daemon->next_prune_ns = now + DAEMON_PRUNE_NS;
-        outbox_prune(daemon->outbox, daemon->config->outbox.retention_ns, daemon->prune_place,
-                     DAEMON_PRUNE_ROWS, daemon_on_pruned, daemon);
-    }
-    if (mine && now >= daemon->next_watch_ns) {
-        daemon->next_watch_ns = now + DAEMON_WATCH_NS;
-        outbox_watch_check(daemon->outbox, daemon_on_watch_check, daemon);
-    }
-    if (mine) {
-        outbox_watch_errors(daemon->outbox, daemon->watch_error_seen, daemon_on_watch_errors,
-                            daemon);
-    }
-    bool more = mine && daemon->prune_place != 0;
-    loop_timer_set(daemon->chores_timer, now + (more ? CLOCK_NS_PER_SEC / 5 : DAEMON_PRUNE_NS / 6));
 }
 
 // ---- reload --------------------------------------------------------------------------------
@@ -612,7 +539,6 @@ static void daemon_watch_start(struct daemon *daemon)
         log_event(daemon->log, LOG_LEVEL_INFO, "daemon.ready",
                   LOG_I64("slots", (int64_t)lease_held(&daemon->lease)));
         service_ready();
-        loop_timer_set(daemon->chores_timer, loop_now_ns(daemon->loop) + CLOCK_NS_PER_SEC);
     }
 }
 
@@ -712,6 +638,16 @@ static void daemon_watch_pulse(struct daemon *daemon)
     watchdog_look(daemon->watchdog, &facts);
 }
 
+// Of all instances, the one that holds slot 0 does them.
+static void daemon_pump_chores(struct daemon *daemon)
+{
+    if (daemon->phase != DAEMON_PHASE_STARTING) {
+        bool mine = daemon_keeps_up(daemon) && daemon->phase == DAEMON_PHASE_RUNNING &&
+                    daemon->lease.slots[0].mine;
+        chores_pump(daemon->chores, mine, daemon->config->outbox.retention_ns);
+    }
+}
+
 static void daemon_pump_herald(struct daemon *daemon)
 {
     const struct herald_view view = {
@@ -755,6 +691,7 @@ static void daemon_on_turn(void *ctx)
     daemon_watch_reload(daemon);
     vitals_pump(daemon->vitals, daemon->config, daemon->connected);
     daemon_watch_pulse(daemon);
+    daemon_pump_chores(daemon);
     daemon_pump_herald(daemon);
 }
 
@@ -813,7 +750,6 @@ static void daemon_open_timers(struct daemon *daemon)
     daemon->stats_timer = loop_timer_open(daemon->loop, daemon_on_stats_timer, daemon);
     daemon->key_timer = loop_timer_open(daemon->loop, daemon_on_key_timer, daemon);
     daemon->hello_timer = loop_timer_open(daemon->loop, daemon_on_db_ready, daemon);
-    daemon->chores_timer = loop_timer_open(daemon->loop, daemon_on_chores, daemon);
     daemon->drain_timer = loop_timer_open(daemon->loop, daemon_on_drain_timeout, daemon);
     int64_t now = loop_now_ns(daemon->loop);
     loop_timer_set(daemon->stats_timer, now + daemon->config->log.stats_interval_ns);
@@ -857,6 +793,9 @@ static bool daemon_open(struct daemon *daemon, struct err *err)
                                         .stats = &daemon->stats};
     daemon->vitals = vitals_create(&vitals);
     daemon->herald = herald_create(daemon->loop);
+    const struct chores_parts chores = {
+        .loop = daemon->loop, .log = daemon->log, .outbox = daemon->outbox};
+    daemon->chores = chores_create(&chores);
     daemon->watchdog = watchdog_create(daemon->loop, daemon->log);
     daemon_open_timers(daemon);
     loop_on_turn(daemon->loop, daemon_on_turn, daemon);
@@ -874,12 +813,12 @@ static void daemon_close(struct daemon *daemon)
     vitals_destroy(daemon->vitals);
     watchdog_destroy(daemon->watchdog);
     herald_destroy(daemon->herald);
+    chores_destroy(daemon->chores);
     lessor_destroy(daemon->lessor);
     relay_destroy(daemon->relay);
     loop_timer_close(daemon->stats_timer);
     loop_timer_close(daemon->key_timer);
     loop_timer_close(daemon->hello_timer);
-    loop_timer_close(daemon->chores_timer);
     loop_timer_close(daemon->drain_timer);
     loop_destroy(daemon->loop);
     stats_free(&daemon->stats);
