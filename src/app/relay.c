@@ -1,6 +1,7 @@
 #include "app/relay.h"
 
 #include "app/refill.h"
+#include "app/settler.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "domain/backoff.h"
@@ -13,7 +14,6 @@
 #include <sys/random.h>
 
 enum {
-    RELAY_SETTLE_MAX = 500, // updates in one settle
     RELAY_AHEAD_MIN = 4,
     RELAY_CANDIDATES = 40, // to choose a probe from: more than the pool remembers as tried
     RELAY_UNTOUCHED = 64,  // remembered, to be charged perhaps
@@ -21,10 +21,6 @@ enum {
 
 // Fetched ahead: what can be sent in so long. More would only be older when it is sent.
 #define RELAY_AHEAD_S 2
-// A settle that failed for no fault of its own.
-#define RELAY_SETTLE_PAUSE_NS (200 * CLOCK_NS_PER_MS)
-// An outcome whose rows somebody has locked.
-#define RELAY_LOCKED_NS (5 * CLOCK_NS_PER_SEC)
 // Between two looks for another probe.
 #define RELAY_CANDIDATES_NS CLOCK_NS_PER_SEC
 // How often to look again where nothing says when something changes.
@@ -40,6 +36,7 @@ struct relay {
     struct relay_parts parts;
     struct updates *updates;
     struct refill *refill;
+    struct settler *settler;
     struct gate *gate;
     struct pool *pool;
     struct backoff backoff;
@@ -49,13 +46,6 @@ struct relay {
     bool ready; // the database is there
     bool stopping;
 
-    struct update *settling[RELAY_SETTLE_MAX]; // the batch under way
-    size_t settling_count;
-    size_t settle_max; // halved while a batch fails with a data error
-    bool settle_without_texts;
-    int64_t settle_after_ns;
-    int64_t settle_locked_ns; // when one that was locked out has its next turn
-    int64_t settle_began_ns;
     int64_t begun_ns;            // the last request
     int64_t candidates_after_ns; // while the pool is closed
 
@@ -102,7 +92,6 @@ struct relay *relay_create(const struct relay_parts *parts)
     relay->gate = gate_create(relay_gate_rate(config), config->delivery.burst, now);
     relay->pool = pool_create(&(struct pool_options){.probe_base_ns = 0}, now);
     relay->backoff = relay_backoff(config);
-    relay->settle_max = RELAY_SETTLE_MAX;
     relay->timer = loop_timer_open(parts->loop, relay_on_timer, relay);
     const struct refill_parts refill = {.loop = parts->loop,
                                         .log = parts->log,
@@ -111,6 +100,13 @@ struct relay *relay_create(const struct relay_parts *parts)
                                         .updates = relay->updates,
                                         .lease = parts->lease};
     relay->refill = refill_create(&refill);
+    const struct settler_parts settler = {.loop = parts->loop,
+                                          .log = parts->log,
+                                          .outbox = parts->outbox,
+                                          .updates = relay->updates,
+                                          .refill = relay->refill,
+                                          .stats = parts->stats};
+    relay->settler = settler_create(&settler);
     return relay;
 }
 
@@ -122,6 +118,7 @@ void relay_destroy(struct relay *relay)
     for (size_t i = 0; i < RELAY_UNTOUCHED; i++) {
         free(relay->untouched[i].key);
     }
+    settler_destroy(relay->settler);
     refill_destroy(relay->refill);
     updates_destroy(relay->updates);
     loop_timer_close(relay->timer);
@@ -130,52 +127,7 @@ void relay_destroy(struct relay *relay)
     free(relay);
 }
 
-// ---- what the log says of an update --------------------------------------------------------
-
-static void relay_log_outcome(struct relay *relay, const struct update *update, const char *type,
-                              const char *param, const char *reason)
-{
-    static const struct {
-        enum log_level level;
-        const char *event;
-    } events[] = {
-        [UPDATE_OUTCOME_UNTOUCHED] = {LOG_LEVEL_DEBUG, "update.held"},
-        [UPDATE_OUTCOME_DONE] = {LOG_LEVEL_DEBUG, "update.done"},
-        [UPDATE_OUTCOME_UNCHANGED] = {LOG_LEVEL_DEBUG, "update.unchanged"},
-        [UPDATE_OUTCOME_RETRY] = {LOG_LEVEL_WARNING, "update.retry"},
-        [UPDATE_OUTCOME_DEAD] = {LOG_LEVEL_ERROR, "update.dead"},
-    };
-    bool retry = update->outcome == UPDATE_OUTCOME_RETRY;
-    // What is no id may be anything, an e-mail address say.
-    bool id = update_id_is_valid(str_of(update->customer_id));
-    struct log_field fields[] = {
-        LOG_TEXT("customer_id", id ? update->customer_id : "(invalid)"),
-        LOG_I64("id", update->row_count == 0 ? 0 : update->row_ids[update->row_count - 1]),
-        LOG_I64("rows", (int64_t)update->row_count),
-        LOG_I64("attempts", update->attempts + (retry ? 1 : 0)),
-        LOG_I64(update->http_status != 0 ? "http_status" : NULL, update->http_status),
-        LOG_TEXT(reason[0] != '\0' ? "reason" : NULL, reason),
-        LOG_TEXT(type[0] != '\0' ? "type" : NULL, type),
-        LOG_TEXT(param[0] != '\0' ? "param" : NULL, param),
-        LOG_I64(retry ? "retry_in_ms" : NULL, update->retry_after_ns / CLOCK_NS_PER_MS),
-    };
-    log_write(relay->parts.log, events[update->outcome].level, events[update->outcome].event,
-              fields, sizeof fields / sizeof fields[0]);
-}
-
-// What was settled without a request: intake fixed its outcome, and gave a reason without values.
-static void relay_log_unsent(struct relay *relay, const struct update *update)
-{
-    relay_log_outcome(relay, update, "", "", update->error == NULL ? "" : update->error);
-}
-
-// An outcome that was a while in coming: of an answer that seemed to be everyone's at first.
-static void relay_log_charged(struct relay *relay, const struct update *update)
-{
-    const struct verdict *verdict = update->charge;
-    relay_log_outcome(relay, update, verdict->type, verdict->param,
-                      verdict->reason == NULL ? "" : verdict->reason);
-}
+// ---- what the log says of the pool ---------------------------------------------------------
 
 static void relay_log_change(struct relay *relay, const struct pool_change *change, int64_t now)
 {
@@ -325,8 +277,8 @@ static void relay_set_outcome(struct relay *relay, struct update *update,
     } else if (update->outcome != UPDATE_OUTCOME_DONE) {
         update->error = mem_strdup(verdict->error[0] != '\0' ? verdict->error : verdict->reason);
     }
-    relay_log_outcome(relay, update, verdict->type, verdict->param,
-                      verdict->reason == NULL ? "" : verdict->reason);
+    settler_log_outcome(relay->parts.log, update, verdict->type, verdict->param,
+                        verdict->reason == NULL ? "" : verdict->reason);
 }
 
 static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elapsed_ns)
@@ -449,142 +401,7 @@ static void relay_start(struct relay *relay, int64_t now)
     }
 }
 
-// ---- settling ------------------------------------------------------------------------------
-
-static void relay_settle_failed(struct relay *relay, const struct pgconn_failure *failure)
-{
-    size_t count = relay->settling_count;
-    relay->settling_count = 0;
-    if (failure->lost) {
-        return; // kept, and written once the database is back
-    }
-    bool data = pgconn_failed_with(failure, "21") || pgconn_failed_with(failure, "22") ||
-                pgconn_failed_with(failure, "23") || pgconn_failed_with(failure, "54");
-    // One row that somebody has locked must not hold up the others.
-    bool locked = pgconn_failed_with(failure, "55P03") || pgconn_failed_with(failure, "57014");
-    if (data && count > 1) {
-        relay->settle_max = count / 2;
-        return;
-    }
-    if (data && !relay->settle_without_texts) {
-        relay->settle_without_texts = true;
-        return;
-    }
-    // 40001, 40P01, 53100 and the like: nothing is wrong with the outcomes.
-    int64_t now = loop_now_ns(relay->parts.loop);
-    relay->settle_after_ns = now + RELAY_SETTLE_PAUSE_NS;
-    if (locked && count > 1) {
-        relay->settle_max = count / 2;
-    } else if (locked) {
-        relay->settling[0]->settle_after_ns = now + RELAY_LOCKED_NS;
-    }
-    outbox_log_failure(relay->parts.outbox, relay->parts.log, "settle", failure);
-}
-
-// Another owns the slot now: the settle wrote nothing, but has the customer sent once more.
-static void relay_log_late(struct relay *relay, const struct update *update)
-{
-    log_event(relay->parts.log, LOG_LEVEL_WARNING, "update.late",
-              LOG_TEXT("customer_id", update->customer_id),
-              LOG_TEXT("reason", "the lease went before the answer came: sent once more"));
-}
-
-static void relay_finish(struct relay *relay, struct update *update, bool more, int64_t now)
-{
-    if (update->rest_until_ns > now) {
-        updates_move(relay->updates, update, UPDATE_STATE_RESTING);
-        return;
-    }
-    bool untouched = update->outcome == UPDATE_OUTCOME_UNTOUCHED;
-    if (untouched) {
-        refill_reread(relay->refill, update->slot);
-    } else if (more) {
-        refill_want(relay->refill, update->key);
-    }
-    updates_move(relay->updates, update, UPDATE_STATE_GONE);
-}
-
-// What was told when its answer came is not told again.
-static void relay_tell_settled(struct relay *relay, const struct update *update)
-{
-    if (update->charge != NULL) {
-        relay_log_charged(relay, update);
-    } else if (update->started_ns == 0) {
-        relay_log_unsent(relay, update);
-    } else {
-        return;
-    }
-    relay->parts.stats->unchanged += update->outcome == UPDATE_OUTCOME_UNCHANGED;
-    relay->parts.stats->retried += update->outcome == UPDATE_OUTCOME_RETRY;
-    relay->parts.stats->dead += update->outcome == UPDATE_OUTCOME_DEAD;
-}
-
-static void relay_on_settled(void *ctx, const struct pgconn_failure *failure,
-                             const struct outbox_settled *settled)
-{
-    struct relay *relay = ctx;
-    int64_t now = loop_now_ns(relay->parts.loop);
-    if (failure != NULL) {
-        relay_settle_failed(relay, failure);
-        return;
-    }
-    relay->parts.stats->db_ns = now - relay->settle_began_ns;
-    relay->settle_without_texts = false;
-    relay->settle_max =
-        relay->settle_max * 2 < RELAY_SETTLE_MAX ? relay->settle_max * 2 : RELAY_SETTLE_MAX;
-    size_t count = relay->settling_count;
-    relay->settling_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct update *update = relay->settling[i];
-        if (!settled->lost[i]) {
-            relay_tell_settled(relay, update);
-        } else if (update->sent) {
-            relay_log_late(relay, update);
-        }
-        relay_finish(relay, update, settled->more[i], now);
-    }
-}
-
-// The next batch, in order; one that was locked out makes a batch of its own.
-static size_t relay_collect(struct relay *relay, int64_t now)
-{
-    size_t count = 0;
-    relay->settle_locked_ns = INT64_MAX;
-    for (struct update *at = updates_first(relay->updates, UPDATE_STATE_SETTLING);
-         at != NULL && count < relay->settle_max; at = updates_next(relay->updates, at)) {
-        if (at->settle_after_ns == 0) {
-            relay->settling[count++] = at;
-        } else if (at->settle_after_ns > now) {
-            relay->settle_locked_ns = relay_earlier(relay->settle_locked_ns, at->settle_after_ns);
-        } else if (count == 0) {
-            relay->settling[0] = at;
-            return 1;
-        }
-    }
-    return count;
-}
-
-static void relay_settle(struct relay *relay, int64_t now)
-{
-    if (!relay->ready || relay->settling_count > 0 || now < relay->settle_after_ns) {
-        return;
-    }
-    size_t count = relay_collect(relay, now);
-    if (count == 0) {
-        return;
-    }
-    relay->settling_count = count;
-    relay->settle_began_ns = now;
-    outbox_settle(relay->parts.outbox, relay->settling, count, !relay->settle_without_texts,
-                  relay_on_settled, relay);
-}
-
-static int64_t relay_settle_next_ns(const struct relay *relay, int64_t now)
-{
-    int64_t after_ns = relay->settle_after_ns > now ? relay->settle_after_ns : INT64_MAX;
-    int64_t locked_ns = relay->settle_locked_ns > now ? relay->settle_locked_ns : INT64_MAX;
-    return relay_earlier(after_ns, locked_ns);
-}
+// ---- resting -------------------------------------------------------------------------------
 
 // Customers whose last outcome was unknown, and whose wait is over.
 static int64_t relay_wake_resting(struct relay *relay, int64_t now)
@@ -676,7 +493,7 @@ static void relay_set_timer(struct relay *relay, int64_t resting_ns, int64_t now
     if (relay->candidates_after_ns > now) {
         at_ns = relay_earlier(at_ns, relay->candidates_after_ns);
     }
-    at_ns = relay_earlier(at_ns, relay_settle_next_ns(relay, now));
+    at_ns = relay_earlier(at_ns, settler_next_ns(relay->settler, now));
     // A closed pool whose time has come waits for candidates: a look now and then will do.
     int64_t soonest_ns = pool_state(relay->pool) == POOL_STATE_OPEN ? now : now + RELAY_LOOK_NS;
     if (at_ns == INT64_MAX) {
@@ -703,7 +520,7 @@ void relay_pump(struct relay *relay)
     int64_t resting_ns = relay_wake_resting(relay, now);
     relay_drop_late(relay, now);
     relay_start(relay, now);
-    relay_settle(relay, now);
+    settler_pump(relay->settler, relay->ready, now);
     int64_t room = relay_room(relay, now);
     if (pool_state(relay->pool) == POOL_STATE_OPEN) {
         refill_pump(relay->refill, room, now);
@@ -953,6 +770,7 @@ void relay_tell(struct relay *relay, struct pulse_facts *facts)
 {
     int64_t now = loop_now_ns(relay->parts.loop);
     refill_tell(relay->refill, facts);
+    settler_tell(relay->settler, facts);
     facts->reads = facts->reads && relay_room(relay, now) > 0 && lease_held(relay->parts.lease) > 0;
     // With too few slots for a whole token more of them are waited for, which heartbeats watch.
     bool slots =
@@ -963,9 +781,6 @@ void relay_tell(struct relay *relay, struct pulse_facts *facts)
     facts->request_due_ns = relay_request_due_ns(relay);
     facts->begun_ns = relay->begun_ns;
     facts->begin_due_ns = relay_begin_due_ns(relay, now);
-    facts->unsettled = updates_count(relay->updates, UPDATE_STATE_SETTLING);
-    facts->settle_call_ns = relay->settling_count > 0 ? relay->settle_began_ns : 0;
-    facts->settle_due_ns = relay_settle_next_ns(relay, now);
 }
 
 const char *relay_limit_name(enum relay_limit limit)

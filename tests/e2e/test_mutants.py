@@ -66,7 +66,7 @@ MUTANTS = [
     Mutant("twice_the_rate", "src/domain/gate.c",
            "return (wide)gate->rate.count *", "return (wide)2 * (wide)gate->rate.count *", "I4",
            CALM | {"rate": 30, "burst": 5}),
-    Mutant("values_in_the_log", "src/app/relay.c",
+    Mutant("values_in_the_log", "src/app/settler.c",
            'LOG_TEXT("customer_id", id ? update->customer_id : "(invalid)")',
            'LOG_STR("customer_id", id ? buf_peek(&update->body) : STR("(invalid)"))', "I5", CALM),
     Mutant("unchanged_without_a_look", "src/app/intake.c",
