@@ -33,8 +33,7 @@ void buf_truncate(struct buf *buf, size_t len)
     }
 }
 
-// Makes room for `more` bytes and the NUL.
-static bool buf_reserve(struct buf *buf, size_t more)
+bool buf_reserve(struct buf *buf, size_t more)
 {
     if (more > buf->cap - buf->len) {
         return false;

@@ -22,6 +22,10 @@ void buf_reset(struct buf *buf);
 // Cuts the content to `len` bytes, which must not be more than it holds.
 void buf_truncate(struct buf *buf, size_t len);
 
+// False when the cap would be passed. What is appended within the room reserved moves nothing: of a
+// secret no copy is left behind in memory that was given back.
+bool buf_reserve(struct buf *buf, size_t more) MUST_CHECK;
+
 // False when the cap would be passed.
 bool buf_append(struct buf *buf, const char *bytes, size_t len) MUST_CHECK;
 bool buf_append_str(struct buf *buf, struct str text) MUST_CHECK;

@@ -113,7 +113,7 @@ static bool sender_append_basic(struct buf *out, struct str key)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t len = key.len + 1;
-    bool ok = true;
+    bool ok = buf_reserve(out, (len + 2) / 3 * 4);
     for (size_t i = 0; ok && i < len; i += 3) {
         uint32_t bits = 0;
         for (size_t j = i; j < i + 3; j++) {
