@@ -455,6 +455,7 @@ struct check {
     const char *at;
     const char *end;
     struct buf open;
+    bool form_only;
     const char *problem; // NULL while there is none
 };
 
@@ -464,8 +465,21 @@ static bool check_fail(struct check *check, const char *problem)
     return false;
 }
 
+static bool check_string_form(struct check *check)
+{
+    const char *end = skip_string(check->at, check->end);
+    if (end == NULL) {
+        return check_fail(check, "a string that does not end");
+    }
+    check->at = end;
+    return true;
+}
+
 static bool check_string(struct check *check)
 {
+    if (check->form_only) {
+        return check_string_form(check);
+    }
     const char *p = check->at + 1;
     while (p < check->end && *p != '"') {
         char bytes[CHARACTER_BYTES];
@@ -635,6 +649,16 @@ static void check_document(struct check *check)
     }
 }
 
+// Leaves `at` where the problem is.
+static void check_text(struct check *check, struct str text, size_t max_depth)
+{
+    check->at = text.ptr;
+    check->end = text.ptr + text.len;
+    buf_init(&check->open, max_depth);
+    check_document(check);
+    buf_free(&check->open);
+}
+
 bool jsontext_check(struct str text, size_t max_depth, struct err *err)
 {
     if (!str_is_utf8(text)) {
@@ -643,13 +667,21 @@ bool jsontext_check(struct str text, size_t max_depth, struct err *err)
     if (text.len == 0) {
         return err_set(err, ERR_KIND_DATA, "not JSON: empty");
     }
-    struct check check = {.at = text.ptr, .end = text.ptr + text.len};
-    buf_init(&check.open, max_depth);
-    check_document(&check);
-    buf_free(&check.open);
+    struct check check = {.form_only = false};
+    check_text(&check, text, max_depth);
     if (check.problem != NULL) {
         return err_set(err, ERR_KIND_DATA, "not JSON: %s at byte %zu", check.problem,
                        (size_t)(check.at - text.ptr));
     }
     return true;
+}
+
+bool jsontext_check_form(struct str text, size_t max_depth)
+{
+    struct check check = {.form_only = true};
+    if (text.len == 0) {
+        return false;
+    }
+    check_text(&check, text, max_depth);
+    return check.problem == NULL;
 }

@@ -32,6 +32,10 @@ struct jsontext {
 // never the content.
 bool jsontext_check(struct str text, size_t max_depth, struct err *err) MUST_CHECK;
 
+// The same for a text of which only the form counts: strings may hold anything, also bytes that are
+// not UTF-8 and escapes that stand for nothing.
+bool jsontext_check_form(struct str text, size_t max_depth) MUST_CHECK;
+
 // The value a document holds, by its first letter. Kind ABSENT when it is none.
 struct jsontext jsontext_of(struct str text);
 

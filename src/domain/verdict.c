@@ -3,8 +3,6 @@
 #include "base/buf.h"
 #include "domain/jsontext.h"
 
-#include <json-c/json.h>
-
 #include <assert.h>
 #include <stdio.h>
 
@@ -131,110 +129,115 @@ static void keep_name(char out[VERDICT_NAME_SIZE], struct str name)
 
 // ---- the documented error shapes ----
 
-static bool get_string(const struct json_object *object, const char *key, struct str *text)
+// A member that is a string, as a value; its text is decoded where it is used.
+static bool get_string(struct jsontext object, struct str key, struct jsontext *value)
 {
-    struct json_object *value = NULL;
-    if (!json_object_object_get_ex(object, key, &value) ||
-        !json_object_is_type(value, json_type_string)) {
-        return false;
-    }
-    *text = (struct str){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-    return true;
+    *value = jsontext_member(object, key);
+    return value->kind == JSONTEXT_KIND_STRING;
+}
+
+// What a string says; with an escape that stands for nothing, such as half a pair of surrogates, as
+// it is written. `decoded` holds it.
+static struct str text_of(struct jsontext string, struct buf *decoded)
+{
+    buf_reset(decoded);
+    return jsontext_decode(string, decoded)
+               ? buf_peek(decoded)
+               : (struct str){string.text.ptr + 1, string.text.len - 2};
+}
+
+static void error_add_string(struct error_text *error, struct jsontext string)
+{
+    struct buf decoded;
+    buf_init(&decoded, string.text.len);
+    error_add(error, text_of(string, &decoded));
+    buf_free(&decoded);
+}
+
+// Adds the string to the error and keeps it as a name, where it is one.
+static void error_add_name(struct error_text *error, char out[VERDICT_NAME_SIZE],
+                           struct jsontext string)
+{
+    struct buf decoded;
+    buf_init(&decoded, string.text.len);
+    struct str name = text_of(string, &decoded);
+    error_add(error, name);
+    keep_name(out, name);
+    buf_free(&decoded);
 }
 
 // {"type": "...", "message": "...", "param": "..."}: the third shape, and inside the first.
-static bool read_typed(const struct json_object *object, struct verdict *verdict)
+static bool read_typed(struct jsontext object, struct verdict *verdict)
 {
-    struct str type = {0};
-    struct str message = {0};
-    struct str param = {0};
-    if (!get_string(object, "type", &type) || !get_string(object, "message", &message)) {
+    struct jsontext type;
+    struct jsontext message;
+    struct jsontext param;
+    if (!get_string(object, STR("type"), &type) || !get_string(object, STR("message"), &message)) {
         return false;
     }
     struct error_text error = {.out = verdict->error};
-    error_add(&error, type);
-    keep_name(verdict->type, type);
-    if (get_string(object, "param", &param)) {
+    error_add_name(&error, verdict->type, type);
+    if (get_string(object, STR("param"), &param)) {
         error_add(&error, STR(" "));
-        error_add(&error, param);
-        keep_name(verdict->param, param);
+        error_add_name(&error, verdict->param, param);
     }
     error_add(&error, STR(": "));
-    error_add(&error, message);
+    error_add_string(&error, message);
     return true;
 }
 
-static void add_details(struct error_text *error, const struct json_object *details)
+static void add_details(struct error_text *error, struct jsontext details)
 {
-    for (size_t i = 0; i < json_object_array_length(details) && !error->full; i++) {
-        struct json_object *item = json_object_array_get_idx(details, i);
-        if (json_object_is_type(item, json_type_string)) {
-            struct str text = {json_object_get_string(item),
-                               (size_t)json_object_get_string_len(item)};
-            error_add(error, i == 0 ? STR(": ") : STR("; "));
-            error_add(error, text);
+    struct jsontext_walk walk = jsontext_walk_begin(details);
+    bool first = true;
+    while (!error->full && jsontext_walk_next(&walk)) {
+        if (walk.value.kind == JSONTEXT_KIND_STRING) {
+            error_add(error, first ? STR(": ") : STR("; "));
+            error_add_string(error, walk.value);
         }
+        first = false;
     }
 }
 
 // {"path": ..., "error": "Bad Request", "status": 400, "details": [...], "timestamp": ...}
 // Without details, 404 and 405 of this shape are what the web framework behind the API says of a
 // path that it does not know: no word about a customer.
-static bool read_framework(const struct json_object *object, int status, struct verdict *verdict)
+static bool read_framework(struct jsontext object, int status, struct verdict *verdict)
 {
-    struct str name = {0};
-    struct json_object *code = NULL;
-    struct json_object *details = NULL;
-    if (!get_string(object, "error", &name) ||
-        !json_object_object_get_ex(object, "status", &code) ||
-        !json_object_is_type(code, json_type_int) || json_object_get_int64(code) != status) {
+    struct jsontext name;
+    int64_t code = 0;
+    struct jsontext number = jsontext_member(object, STR("status"));
+    if (!get_string(object, STR("error"), &name) || number.kind != JSONTEXT_KIND_NUMBER ||
+        !str_to_int64(number.text, &code) || code != status) {
         return false;
     }
-    bool detailed = json_object_object_get_ex(object, "details", &details) &&
-                    json_object_is_type(details, json_type_array);
+    struct jsontext details = jsontext_member(object, STR("details"));
+    bool detailed = details.kind == JSONTEXT_KIND_ARRAY;
     if (!detailed && (status == 404 || status == 405)) {
         return false;
     }
     struct error_text error = {.out = verdict->error};
-    error_add(&error, name);
-    keep_name(verdict->type, name);
+    error_add_name(&error, verdict->type, name);
     if (detailed) {
         add_details(&error, details);
     }
     return true;
 }
 
-static bool read_shapes(const struct json_object *root, int status, struct verdict *verdict)
-{
-    if (!json_object_is_type(root, json_type_object)) {
-        return false;
-    }
-    struct json_object *inner = NULL;
-    if (json_object_object_get_ex(root, "error", &inner) &&
-        json_object_is_type(inner, json_type_object)) {
-        return read_typed(inner, verdict);
-    }
-    return read_typed(root, verdict) || read_framework(root, status, verdict);
-}
-
-// True, and type, param and error filled, when the body is one of the documented errors.
+// True, and type, param and error filled, when the body is one of the documented errors. Its texts
+// may be anything: what counts is that it is one of the shapes.
 static bool read_error(const struct answer *answer, struct verdict *verdict)
 {
-    if (answer->body.len == 0 || answer->body.len > VERDICT_ERROR_BODY_MAX || answer->body_cut ||
-        answer->body_too_big) {
+    if (answer->body.len > VERDICT_ERROR_BODY_MAX || answer->body_cut || answer->body_too_big ||
+        !jsontext_check_form(answer->body, VERDICT_ERROR_DEPTH)) {
         return false;
     }
-    struct json_tokener *tokener = json_tokener_new_ex(VERDICT_ERROR_DEPTH);
-    if (tokener == NULL) {
-        return false;
+    struct jsontext root = jsontext_of(answer->body);
+    struct jsontext inner = jsontext_member(root, STR("error"));
+    if (inner.kind == JSONTEXT_KIND_OBJECT) {
+        return read_typed(inner, verdict);
     }
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    struct json_object *root =
-        json_tokener_parse_ex(tokener, answer->body.ptr, (int)answer->body.len);
-    bool documented = root != NULL && read_shapes(root, answer->status, verdict);
-    json_object_put(root);
-    json_tokener_free(tokener);
-    return documented;
+    return read_typed(root, verdict) || read_framework(root, answer->status, verdict);
 }
 
 // ---- the table ----

@@ -27,7 +27,7 @@ LIBRARIES = {
 }
 MAY_USE = {
     "base": set(),
-    "domain": {"json-c"},
+    "domain": set(),
     "config": {"libyaml"},
     "io": {"libcurl", "libcrypto", "libpq", "libsystemd"},
     "app": set(LIBRARIES.values()),

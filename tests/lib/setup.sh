@@ -29,7 +29,7 @@ build  cmake                    describes the build
 build  ninja-build              runs it
 build  pkg-config               finds the libraries
 build  libcurl4-openssl-dev     io: requests to the API
-build  libjson-c-dev            domain, sandbox: JSON
+build  libjson-c-dev            app, sandbox: JSON
 build  libpq-dev                io: PostgreSQL
 build  libssl-dev               io: SHA-256 (libcrypto)
 build  libsystemd-dev           io: event loop, service

@@ -131,6 +131,31 @@ END_TEST
 
 // ---- values ----
 
+// Strings hold what no text has; all else is as strict as ever.
+START_TEST(the_form_is_checked_without_the_strings)
+{
+    static const struct {
+        const char *text;
+        bool well_formed;
+    } cases[] = {
+        {"{\"a\":\"\xFF\"}", true},
+        {"[\"\\ud83d\",\"\\q\",\"\n\"]", true},
+        {"{\"\x01\":[1,2]}", true},
+        {"\"\\\"", false},
+        {"", false},
+        {"{\"a\":\"b}", false},
+        {"{\"a\":1,}", false},
+        {"[\"a\"] x", false},
+        {"[01]", false},
+        {"[[[1]]]", false}, // deeper than 2
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_msg(jsontext_check_form(str_of(cases[i].text), 2) == cases[i].well_formed,
+                      "case %zu", i);
+    }
+}
+END_TEST
+
 START_TEST(tells_kinds_apart)
 {
     static const struct {
@@ -409,6 +434,7 @@ int main(void)
     tcase_add_test(tcase, counts_depth_exactly);
     tcase_add_test(tcase, depth_costs_no_stack);
     tcase_add_test(tcase, errors_name_the_place_and_never_the_content);
+    tcase_add_test(tcase, the_form_is_checked_without_the_strings);
     tcase_add_test(tcase, tells_kinds_apart);
     tcase_add_test(tcase, numbers_keep_their_digits);
     tcase_add_test(tcase, finds_members);
