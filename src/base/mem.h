@@ -1,6 +1,8 @@
 // Memory for our own small objects. Running out of it is not handled but ends the process with a
-// line on standard error: the queue is durable and systemd starts us again. Memory whose size comes
-// from outside goes through `struct buf`, which has a cap and can fail politely.
+// line on standard error: the queue is durable and systemd starts us again. A lack of memory that
+// was handled could be taken for a fault of the row or of the API, and that would last. Memory
+// whose size comes from outside goes through `struct buf`, whose cap says how much may be asked
+// for.
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
