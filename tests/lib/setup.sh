@@ -55,6 +55,7 @@ test   chromium                 draws the pages that report makes
 fuzz   clang                    libFuzzer
 fuzz   libclang-rt-dev          its library
 valgrind  valgrind              memory of the release build
+cover  gcovr                    lines and branches that the tests reach
 check  clang                    second compiler
 check  clang-format             layout
 check  clang-tidy               lint
