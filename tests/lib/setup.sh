@@ -63,6 +63,7 @@ check  cppcheck                 lint
 check  shellcheck               lint of the scripts
 check  spin                     the model of the leases
 check  mandoc                   lint of the manual pages
+bench  nginx                    the server that is measured against
 check  dpkg-dev                 dependencies of the Debian package
 check  lintian                  lint of the Debian package
 TABLE
