@@ -48,6 +48,7 @@ test   libtap-parser-sourcehandler-pgtap-perl  pg_prove, which runs them
 test   python3-pytest           end-to-end tests
 test   python3-jsonschema       requests against the OpenAPI contract
 test   python3-yaml             reads that contract
+test   valgrind                 counts instructions
 test   mtail                    metrics from the log (config/monitoring)
 test   lnav                     its format of the log
 test   jq                       reads the log as JSON, as the manual shows
@@ -64,6 +65,7 @@ check  shellcheck               lint of the scripts
 check  spin                     the model of the leases
 check  mandoc                   lint of the manual pages
 bench  nginx                    the server that is measured against
+bench  libnginx-mod-http-echo   its answer, after the body was read
 check  dpkg-dev                 dependencies of the Debian package
 check  lintian                  lint of the Debian package
 TABLE
