@@ -76,15 +76,21 @@ bool buf_append_char(struct buf *buf, char c)
 bool buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;
+    // Mostly there is room already; what does not fit is cut, and not counted, until there is.
+    size_t room = buf->room - buf->len;
+    char *end = room == 0 ? NULL : buf->data + buf->len;
     va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(end, room, format, args);
     va_end(args);
     if (len < 0 || !buf_reserve(buf, (size_t)len)) {
+        buf_truncate(buf, buf->len);
         return false;
     }
-    va_start(args, format);
-    vsnprintf(buf->data + buf->len, (size_t)len + 1, format, args);
-    va_end(args);
+    if ((size_t)len >= room) {
+        va_start(args, format);
+        vsnprintf(buf->data + buf->len, (size_t)len + 1, format, args);
+        va_end(args);
+    }
     buf->len += (size_t)len;
     return true;
 }

@@ -26,20 +26,33 @@ static void pgarray_separate(struct pgarray *array)
 
 void pgarray_add_int64(struct pgarray *array, int64_t value)
 {
+    char digits[20]; // of INT64_MIN, with its sign
+    char *first = digits + sizeof digits;
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (value < 0) {
+        *--first = '-';
+    }
     pgarray_separate(array);
-    pgarray_must(buf_printf(&array->text, "%lld", (long long)value));
+    pgarray_must(buf_append(&array->text, first, (size_t)(digits + sizeof digits - first)));
 }
 
 void pgarray_add_text(struct pgarray *array, struct str value)
 {
     pgarray_separate(array);
     pgarray_must(buf_append_char(&array->text, '"'));
+    size_t from = 0; // what is not written yet; in pieces, which are mostly the whole text
     for (size_t i = 0; i < value.len; i++) {
         if (value.ptr[i] == '"' || value.ptr[i] == '\\') {
+            pgarray_must(buf_append(&array->text, value.ptr + from, i - from));
             pgarray_must(buf_append_char(&array->text, '\\'));
+            from = i;
         }
-        pgarray_must(buf_append_char(&array->text, value.ptr[i]));
     }
+    pgarray_must(buf_append(&array->text, value.ptr + from, value.len - from));
     pgarray_must(buf_append_char(&array->text, '"'));
 }
 
