@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Near the present, polls are at least so far apart.
+// Polls begin at least so far apart: near the present they find few rows, and some again.
 #define REFILL_PACE_NS (20 * CLOCK_NS_PER_MS)
 // So are looks for live changes only, while backfills fill the memory.
 #define REFILL_LIVE_NS (50 * CLOCK_NS_PER_MS)
@@ -416,7 +416,7 @@ static void refill_schedule(struct refill *refill, bool found, int64_t now)
     // Empty means that the part behind the cursors was looked at as well.
     refill->empty = !found && !sweeping && (refill->sweep_in_call || refill->empty);
     if (found || refill->woken || refill->stale) {
-        refill->next_poll_ns = now + REFILL_PACE_NS;
+        refill->next_poll_ns = refill->call_ns + REFILL_PACE_NS;
     } else if (refill->parts.listening && !refill->idle) {
         refill->next_poll_ns = now; // declare, and look once more behind that
     } else {

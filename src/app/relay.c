@@ -15,8 +15,9 @@
 
 enum {
     RELAY_AHEAD_MIN = 4,
-    RELAY_CANDIDATES = 40, // to choose a probe from: more than the pool remembers as tried
-    RELAY_UNTOUCHED = 64,  // remembered, to be charged perhaps
+    RELAY_AHEAD_BATCHES = 4, // and at most so many reads: the next is under way in time
+    RELAY_CANDIDATES = 40,   // to choose a probe from: more than the pool remembers as tried
+    RELAY_UNTOUCHED = 64,    // remembered, to be charged perhaps
 };
 
 // Fetched ahead: what can be sent in so long. More would only be older when it is sent.
@@ -435,7 +436,7 @@ static bool relay_is_full(const struct relay *relay)
 static int64_t relay_gulp(struct relay *relay, size_t queued, int64_t now)
 {
     double ahead = gate_rate_per_sec(relay->gate, now) * RELAY_AHEAD_S;
-    int64_t target = relay->parts.config->outbox.batch;
+    int64_t target = (int64_t)relay->parts.config->outbox.batch * RELAY_AHEAD_BATCHES;
     if (ahead < (double)target) {
         target = ahead < RELAY_AHEAD_MIN ? RELAY_AHEAD_MIN : (int64_t)ahead;
     }
