@@ -8,12 +8,11 @@ import pathlib
 import sys
 
 import lab as labs
-import plot
 import report
-from figures import throughput
+from figures import degradation, far, growth, rate, throughput, wakeup, watch
 from results import Results
 
-FIGURES = (throughput,)
+FIGURES = (throughput, far, wakeup, rate, degradation, watch, growth)
 
 
 @dataclasses.dataclass
