@@ -101,10 +101,22 @@ static size_t str_utf8_step(const unsigned char *p, size_t left)
     return bad ? 0 : len;
 }
 
+// Whether the eight bytes at `p` are ASCII.
+static bool str_is_ascii8(const unsigned char *p)
+{
+    uint64_t eight;
+    memcpy(&eight, p, sizeof eight);
+    return (eight & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool str_is_utf8(struct str text)
 {
     const unsigned char *p = (const unsigned char *)text.ptr;
     for (size_t i = 0; i < text.len;) {
+        if (text.len - i >= 8 && str_is_ascii8(p + i)) {
+            i += 8; // most text, in large steps
+            continue;
+        }
         size_t step = str_utf8_step(p + i, text.len - i);
         if (step == 0) {
             return false;

@@ -465,6 +465,15 @@ static bool check_fail(struct check *check, const char *problem)
     return false;
 }
 
+// Behind what stands for itself inside a string.
+static const char *skip_plain(const char *at, const char *end)
+{
+    while (at < end && *at != '"' && *at != '\\' && !is_control(*at)) {
+        at++;
+    }
+    return at;
+}
+
 static bool check_string_form(struct check *check)
 {
     const char *end = skip_string(check->at, check->end);
@@ -480,7 +489,7 @@ static bool check_string(struct check *check)
     if (check->form_only) {
         return check_string_form(check);
     }
-    const char *p = check->at + 1;
+    const char *p = skip_plain(check->at + 1, check->end);
     while (p < check->end && *p != '"') {
         char bytes[CHARACTER_BYTES];
         check->at = p;
@@ -490,6 +499,7 @@ static bool check_string(struct check *check)
         if (decode_step(&p, check->end, bytes) == 0) {
             return check_fail(check, "a wrong escape");
         }
+        p = skip_plain(p, check->end);
     }
     check->at = p;
     if (p == check->end) {

@@ -208,6 +208,12 @@ START_TEST(knows_well_formed_utf8)
     }
     const struct str cut = {"\xE2\x82\xAC", 2}; // what would complete it is not part of it
     ck_assert(!str_is_utf8(cut));
+    for (size_t at = 0; at < 24; at++) { // text is looked at in steps
+        char text[] = "abcdefghijklmnopqrstuvwx";
+        ck_assert(str_is_utf8(str_of(text)));
+        text[at] = '\x80';
+        ck_assert_msg(!str_is_utf8(str_of(text)), "at %zu", at);
+    }
 }
 END_TEST
 
