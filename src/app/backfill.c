@@ -590,7 +590,25 @@ static void backfill_say_how_on(const struct backfill *backfill, const struct ba
            backfill->ids == NULL ? "" : " --customers FILE");
 }
 
-// What became of it; the dead rows decide between 0 and 65.
+static int backfill_exit_code(enum walk_end end, int64_t dead)
+{
+    switch (end) {
+    case WALK_END_DONE:
+        return dead > 0 ? EX_DATAERR : EX_OK;
+    case WALK_END_STOPPED:
+    case WALK_END_PAUSED:
+    case WALK_END_CANCELLED:
+        return EX_TEMPFAIL; // as somebody asked: nothing failed
+    case WALK_END_FAILED:
+        return EX_CONFIG;
+    case WALK_END_NONE:
+    case WALK_END_TAKEN:
+        break;
+    }
+    return EXIT_FAILURE;
+}
+
+// What became of it.
 static int backfill_summary(struct backfill *backfill, enum walk_end end, const char *reason,
                             struct err *err)
 {
@@ -610,13 +628,7 @@ static int backfill_summary(struct backfill *backfill, enum walk_end end, const 
         }
     }
     found_free(&found);
-    if (err->kind != ERR_KIND_NONE) {
-        return err_exit_code(err->kind);
-    }
-    if (end == WALK_END_FAILED) {
-        return EX_CONFIG;
-    }
-    return end != WALK_END_DONE ? EXIT_FAILURE : dead > 0 ? EX_DATAERR : EX_OK;
+    return err->kind != ERR_KIND_NONE ? err_exit_code(err->kind) : backfill_exit_code(end, dead);
 }
 
 // A daemon that could not begin, or was ended by a second signal, has not given the run back.
@@ -682,7 +694,8 @@ static int backfill_walk(struct backfill *backfill, struct err *err)
     enum walk_end end = walk_ended(walk);
     if (backfill_connect(backfill, err) && backfill_release(backfill, err) &&
         end != WALK_END_NONE) {
-        code = backfill_summary(backfill, end, walk_reason(walk), err);
+        int ended = backfill_summary(backfill, end, walk_reason(walk), err);
+        code = code == EXIT_FAILURE ? code : ended; // requests were cut off
     }
     walk_destroy(walk);
     return err->kind != ERR_KIND_NONE ? err_exit_code(err->kind) : code;

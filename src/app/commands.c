@@ -192,7 +192,7 @@ static const struct command commands[] = {
      "waits until all are sent. A daemon on the outbox does the sending, or this\n"
      "command itself. Live changes always go first. After any interruption the same\n"
      "--name goes on where it stopped. `backfill list`, pause, resume and cancel steer\n"
-     "it. Exit code 65 when some rows died, 1 when it was stopped before its end.\n",
+     "it. Exit code 65 when some rows died, 75 when it was stopped before its end.\n",
      backfill_run,
      {OPTION_ALL, OPTION_SINCE, OPTION_OVERLAP, OPTION_WHERE, OPTION_CUSTOMERS, OPTION_NAME,
       OPTION_LIMIT, OPTION_RATE, OPTION_AHEAD, OPTION_FORCE, OPTION_DRY_RUN}},

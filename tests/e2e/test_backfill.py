@@ -384,7 +384,7 @@ def test_ctrl_c_pauses_and_says_how_to_go_on(db, sandbox, config):
     config.change({"delivery": {"rate": "100/s", "burst": 10}})
     with backfill(config, "--all", "--name", "c", "--ahead", "50") as run:
         wait_until(lambda: len(sandbox.journal()) > 20, "it goes on")
-        assert run.stop() == 1
+        assert run.stop() == 75
         assert "imprint-sync backfill --name c" in run.out() and "paused" in run.out()
     record = run_of(db, "c")
     assert record["state"] == "paused" and record["holder"] is None
@@ -428,12 +428,12 @@ def test_pause_resume_and_cancel_from_elsewhere(db, sandbox, config):
     with backfill(config, "--all", "--name", "p", "--ahead", "100") as run:
         wait_until(lambda: len(sandbox.journal()) > 10, "it goes on")
         assert "paused" in done(config, "pause", "--name", "p").stdout
-        assert run.ended(timeout=10) == 1
+        assert run.ended(timeout=10) == 75
     assert "paused already" in done(config, "pause", "--name", "p", code=64).stderr
     with backfill(config, "resume", "--name", "p") as run:
         wait_until(lambda: run_of(db, "p")["state"] == "running" and len(sandbox.journal()) > 40, "it goes on")
         assert "cancelled" in done(config, "cancel", "--name", "p").stdout
-        assert run.ended(timeout=10) == 1
+        assert run.ended(timeout=10) == 75
         assert "cancelled" in run.out()
     record = run_of(db, "p")
     assert waiting(db) == 0 and record["state"] == "cancelled" and record["holder"] is None
@@ -542,7 +542,7 @@ def test_events_where_there_is_no_terminal(db, sandbox, config):
         progress = wait_until(lambda: run.events("backfill.progress"), "an event", 20)[0]
         assert progress["name"] == "e" and progress["total"] == "1300" and 500 < int(progress["done"]) < 1300
         assert float(progress["rate"]) > 50 and int(progress["left_s"]) < 30
-        assert run.stop() == 1
+        assert run.stop() == 75
         assert run.events("backfill.start")[0]["scope"] == "all"
         end = run.events("backfill.done")[0]
         assert (end["state"], end["reason"]) == ("paused", "stopped")
