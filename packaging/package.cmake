@@ -9,8 +9,9 @@ set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/packaging/stage.cmake)
 set(CPACK_IMPRINT_SOURCE_DIR ${PROJECT_SOURCE_DIR}) # for stage.cmake
 
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
-set(CPACK_DEBIAN_PACKAGE_MAINTAINER "imprint-sync authors <imprint-sync@lists.example.com>"
-    CACHE STRING "Who answers for the package that is built here")
+# Nobody's address (RFC 2606): who gives the package to others says who answers for it.
+set(CPACK_PACKAGE_CONTACT "imprint-sync authors <imprint-sync@lists.example.com>"
+    CACHE STRING "Maintainer of the package that is built here")
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION

@@ -12,13 +12,11 @@ function(compress)
   execute_process(COMMAND gzip -9nf ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
-# The build's own names another prefix. It goes first: file(COPY) leaves a file of the same second.
-file(GLOB units ${source}/systemd/*.service)
-foreach(unit IN LISTS units)
-  get_filename_component(name ${unit} NAME)
-  file(REMOVE ${root}/usr/lib/systemd/system/${name})
-endforeach()
-copy("${units}" ${root}/usr/lib/systemd/system)
+# The build's own name another prefix.
+include(${source}/systemd/units.cmake)
+imprint_units(/usr/bin ${root}/usr/lib/systemd/system)
+file(GLOB units ${root}/usr/lib/systemd/system/*)
+file(CHMOD ${units} PERMISSIONS ${readable})
 
 # Beside the samples, which name the schemas in their first line; no configuration, so only links.
 copy("${source}/config/imprint-sync.yaml;${source}/config/mapping.yaml" ${root}/etc/imprint-sync)

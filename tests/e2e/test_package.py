@@ -90,13 +90,16 @@ def test_everything_that_an_operator_needs_is_in_it(tree):
     wanted |= {f"/usr/share/imprint-sync/sql/{path.name}" for path in (TOP / "sql").glob("*.sql")}
     wanted |= {f"/usr/share/imprint-sync/monitoring/{path.name}"
                for path in (TOP / "config/monitoring").iterdir()}
-    wanted |= {f"/usr/lib/systemd/system/{path.name}" for path in (TOP / "systemd").glob("*.service")}
+    wanted |= {f"/usr/lib/systemd/system/imprint-sync{rest}.service" for rest in ("", "@", "-backfill@")}
+    wanted |= {"/usr/share/doc/imprint-sync/examples/backfill.env"}
     assert wanted <= files, wanted - files
 
 
 def test_units_and_samples_are_those_of_the_source(tree):
-    for unit in (TOP / "systemd").glob("*.service"):
-        assert (tree / "usr/lib/systemd/system" / unit.name).read_text() == unit.read_text()
+    units = tree / "usr/lib/systemd/system"
+    assert (units / "imprint-sync.service").read_text() == (TOP / "systemd/imprint-sync.service").read_text()
+    for unit in units.iterdir():
+        assert re.search(r"^ExecStart=/usr/bin/imprint-sync ", unit.read_text(), re.M)
     for sample in ("imprint-sync.yaml", "mapping.yaml"):
         assert (tree / "etc/imprint-sync" / sample).read_text() == (TOP / "config" / sample).read_text()
         schema = sample.replace(".yaml", ".schema.json")
@@ -213,7 +216,7 @@ def test_an_upgrade_keeps_what_was_changed_and_restarts_what_runs(copy, package,
     assert "operator: # by the operator\n" in said
     assert "dist: 0\n" in said, "the new sample lies beside the operator's file"
     assert said.split("calls:\n")[1].splitlines() == [
-        "--system daemon-reload", "--system daemon-reload", "try-restart imprint-sync.service"]
+        "--system daemon-reload", "--system daemon-reload", "try-restart imprint-sync.service imprint-sync@*.service"]
 
 
 def test_removed_it_leaves_the_configuration_purged_only_the_key(copy, package):
@@ -221,6 +224,7 @@ def test_removed_it_leaves_the_configuration_purged_only_the_key(copy, package):
         {DPKG} -i /packages/*.deb >&2
         mkdir -p /etc/systemd/system/multi-user.target.wants
         ln -s /lib/systemd/system/imprint-sync.service /etc/systemd/system/multi-user.target.wants/
+        ln -s /lib/systemd/system/imprint-sync@.service /etc/systemd/system/multi-user.target.wants/imprint-sync@1.service
         printf k3y >/etc/imprint-sync/api_key
         : >/calls
         {DPKG} -r imprint-sync >&2
@@ -234,5 +238,5 @@ def test_removed_it_leaves_the_configuration_purged_only_the_key(copy, package):
         ls /etc/systemd/system/multi-user.target.wants | grep imprint || echo no link
     """, package)
     assert "removed: api_key, imprint-sync.yaml, mapping.yaml\n" in said
-    assert "calls: stop imprint-sync.service,--system daemon-reload," in said
+    assert "calls: stop imprint-sync.service imprint-sync@*.service imprint-sync-backfill@*.service,--system daemon-reload," in said
     assert said.endswith("purged: api_key\nno link\n"), said
