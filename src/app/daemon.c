@@ -440,7 +440,7 @@ static void daemon_count(struct daemon *daemon)
 static void daemon_on_stats_timer(void *ctx)
 {
     struct daemon *daemon = ctx;
-    if (daemon->connected) {
+    if (daemon->connected && daemon->counting_ns == 0) {
         daemon->stats_wanted = true;
         daemon_count(daemon);
     } else {
