@@ -511,6 +511,22 @@ START_TEST(knows_when_anothers_slot_may_be_taken_at_the_earliest)
 }
 END_TEST
 
+START_TEST(the_deadline_of_all_is_the_earliest_of_ours)
+{
+    struct lease *lease = must_hold(); // slot 0, until LEASE
+    beat(lease, 2 * SEC, row_of(1, NULL, 4, 9));
+    beat(lease, 3 * SEC, row_of(1, "me", 5, 10));
+    beat(lease, 4 * SEC, row_of(2, "other", 4, 9));
+    ck_assert_int_eq(lease->slots[1].deadline_ns, 2 * SEC + LEASE);
+    ck_assert_int_eq(lease_deadline_ns(lease), LEASE);
+    struct lease_change change;
+    lease_expire(lease, LEASE, &change);
+    ck_assert_int_eq(lease_deadline_ns(lease), 2 * SEC + LEASE);
+    lease_expire(lease, 2 * SEC + LEASE, &change);
+    ck_assert_int_eq(lease_deadline_ns(lease), INT64_MAX); // of none
+}
+END_TEST
+
 // ---- the model: some instances, one database, and a network that loses and delays ----------
 
 enum { PEERS = 3, MODEL_SLOTS = 2, DELAYED = 8, STEPS = 4000 };
@@ -793,6 +809,7 @@ int main(void)
     tcase_add_test(tests, what_a_new_history_has_as_ours_is_not_taken_for_a_lease);
     tcase_add_test(tests, an_older_epoch_is_no_taking);
     tcase_add_test(tests, knows_when_anothers_slot_may_be_taken_at_the_earliest);
+    tcase_add_test(tests, the_deadline_of_all_is_the_earliest_of_ours);
     tcase_add_test(tests, no_slot_ever_has_two_owners);
     tcase_set_timeout(tests, 120);
     Suite *suite = suite_create("lease");

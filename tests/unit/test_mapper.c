@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CASES_AT_LEAST = 120, BODY_CAP = 1 << 20, ROWS_MAX = 8, TEXT_CAP = 1 << 20 };
+enum { CASES_AT_LEAST = 120, BODY_CAP = 1 << 20, ROWS_MAX = 8, TEXT_CAP = 1 << 20, PAD_MAX = 60 };
 
 #define NOW "2025-06-15T12:00:00Z"
 
@@ -443,7 +443,8 @@ static void check_long_reasons(struct str reasons)
     ck_assert(strstr(reasons.ptr, "secret") == NULL);
 }
 
-START_TEST(reasons_end_at_1000_bytes_and_at_a_whole_character)
+// Sixty broken columns, the first with a name of `pad` bytes more: the cut moves by that much.
+static void cut_reasons_at(int pad)
 {
     struct fixture fixture;
     struct buf yaml;
@@ -453,8 +454,10 @@ START_TEST(reasons_end_at_1000_bytes_and_at_a_whole_character)
     append(&yaml, STR("mapping:\n  metadata:\n"));
     append(&row, STR("{"));
     for (int i = 0; i < 60; i++) {
-        ck_assert(buf_printf(&yaml, "    ключ%d: {from: столбец%d, as: integer}\n", i, i));
-        ck_assert(buf_printf(&row, "\"столбец%d\":\"secret\",", i));
+        char more[PAD_MAX + 1] = "";
+        memset(more, 'x', i == 0 ? (size_t)pad : 0);
+        ck_assert(buf_printf(&yaml, "    ключ%d: {from: столбец%s%d, as: integer}\n", i, more, i));
+        ck_assert(buf_printf(&row, "\"столбец%s%d\":\"secret\",", more, i));
     }
     append(&row, STR("\"end\":0}"));
     must_begin(&fixture, yaml.data);
@@ -463,6 +466,13 @@ START_TEST(reasons_end_at_1000_bytes_and_at_a_whole_character)
     finish(&fixture);
     buf_free(&row);
     buf_free(&yaml);
+}
+
+START_TEST(reasons_end_at_1000_bytes_and_at_a_whole_character)
+{
+    for (int pad = 0; pad <= PAD_MAX; pad++) {
+        cut_reasons_at(pad);
+    }
 }
 END_TEST
 
