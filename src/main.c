@@ -1,12 +1,10 @@
 #include "app/commands.h"
-#include "io/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 int main(int argc, char **argv)
 {
-    process_hide();
     int code = commands_run(argc, argv);
     // A full disk must not make a cut answer look whole.
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -3,6 +3,7 @@
 #include "app/daemon.h"
 #include "app/options.h"
 #include "base/str.h"
+#include "io/process.h"
 
 #include <getopt.h>
 #include <stddef.h>
@@ -497,6 +498,7 @@ static bool commands_wants_group(const struct command *command, const char *word
 
 int commands_run(int argc, char **argv)
 {
+    process_hide();
     struct options options = {.config_path = COMMANDS_CONFIG};
     int code = commands_parse(argc, argv, NULL, &options);
     if (code >= 0) {
