@@ -681,8 +681,7 @@ static int backfill_walk(struct backfill *backfill, struct err *err)
                                          .rate = backfill->rate,
                                          .bar = screen_can_redraw()};
     if (options.bar) {
-        printf("backfill %s: Ctrl-C pauses it, `imprint-sync backfill --name %s` goes on\n",
-               backfill->name, backfill->name);
+        printf("Ctrl-C pauses it, `imprint-sync backfill --name %s` goes on\n", backfill->name);
         fflush(stdout);
     }
     session_close(backfill->session); // the daemon has its own

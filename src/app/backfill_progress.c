@@ -6,6 +6,7 @@
 #include "domain/human.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ struct progress {
     struct progress_counts counts;
     const char *paused;
     bool noted;
-    bool drawn; // the bar stands on the terminal's last line
+    int columns; // of the bar on the terminal's last line; 0: it does not stand there
     int64_t next_ns;
     // Settled at, the oldest first; a ring.
     struct progress_sample {
@@ -106,14 +107,18 @@ static void progress_add_pace(const struct progress_view *view, struct buf *out)
     }
 }
 
-static void progress_add_rest(const struct progress_view *view, struct buf *out)
+static void progress_add_dead(const struct progress_view *view, struct buf *out)
 {
     bool dead = view->counts.dead > 0;
     progress_must(buf_append_str(out, STR("  ")) &&
                   (!dead || !view->color || buf_append_str(out, STR("\x1b[1;31m"))) &&
                   human_count(view->counts.dead, out) && buf_append_str(out, STR(" dead")) &&
-                  (!dead || !view->color || buf_append_str(out, STR("\x1b[0m"))) &&
-                  buf_append_str(out, STR("  ")) && human_count(view->counts.unchanged, out) &&
+                  (!dead || !view->color || buf_append_str(out, STR("\x1b[0m"))));
+}
+
+static void progress_add_unchanged(const struct progress_view *view, struct buf *out)
+{
+    progress_must(buf_append_str(out, STR("  ")) && human_count(view->counts.unchanged, out) &&
                   buf_append_str(out, STR(" unchanged")));
 }
 
@@ -129,41 +134,70 @@ static int progress_columns(struct str text)
     return columns;
 }
 
-// The parts in the order in which they give way on a narrow terminal: the last ones first.
-void progress_line(const struct progress_view *view, struct buf *out)
+// As many of the parts as fit, in this order.
+static void progress_add_parts(const struct progress_view *view, size_t most, int room,
+                               struct buf *out)
 {
     static void (*const parts[])(const struct progress_view *, struct buf *) = {
-        progress_add_counts, progress_add_pace, progress_add_rest};
-    char share[16] = "";
-    if (view->total >= 0) {
-        snprintf(share, sizeof share, "%5.1f %%", 100 * progress_share(view));
-    }
-    struct buf head;
-    struct buf tail;
-    buf_init(&head, PROGRESS_TEXT_MAX);
-    buf_init(&tail, PROGRESS_TEXT_MAX);
-    progress_must(buf_printf(&head, "%.*s %s ", PROGRESS_NAME_MAX, view->name, share));
-    int room = view->width - 1 - progress_columns(buf_peek(&head));
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        size_t before = tail.len;
-        parts[i](view, &tail);
-        if (progress_columns(buf_peek(&tail)) > room) {
-            buf_truncate(&tail, before);
+        progress_add_counts, progress_add_pace, progress_add_dead, progress_add_unchanged};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && i < most; i++) {
+        size_t before = out->len;
+        parts[i](view, out);
+        if (progress_columns(buf_peek(out)) > room) {
+            buf_truncate(out, before);
             break;
         }
     }
-    int bar = room - progress_columns(buf_peek(&tail)) - 1;
-    progress_must(buf_append_str(out, buf_peek(&head)));
-    if (view->total >= 0 && bar >= PROGRESS_BAR_MIN) {
-        progress_add_bar(view, bar < PROGRESS_BAR_MAX ? bar : PROGRESS_BAR_MAX, out);
+}
+
+static void progress_add_head(const struct progress_view *view, bool named, struct buf *out)
+{
+    if (named) {
+        progress_must(buf_printf(out, "%.*s ", PROGRESS_NAME_MAX, view->name));
+    }
+    if (view->total >= 0) {
+        progress_must(buf_printf(out, "%5.1f %% ", 100 * progress_share(view)));
+    }
+}
+
+// True when the line has room for a bar, or is to have none.
+static bool progress_lay_out(const struct progress_view *view, bool named, size_t most, bool bar,
+                             struct buf *out)
+{
+    struct buf tail;
+    buf_init(&tail, PROGRESS_TEXT_MAX);
+    buf_reset(out);
+    progress_add_head(view, named, out);
+    int room = view->width - 1 - progress_columns(buf_peek(out));
+    progress_add_parts(view, most, bar ? INT_MAX : room, &tail);
+    int columns = room - progress_columns(buf_peek(&tail)) - 1;
+    bool fits = !bar || columns >= PROGRESS_BAR_MIN;
+    if (bar && fits) {
+        progress_add_bar(view, columns < PROGRESS_BAR_MAX ? columns : PROGRESS_BAR_MAX, out);
         progress_must(buf_append_char(out, ' '));
     }
     progress_must(buf_append_str(out, buf_peek(&tail)));
-    if (progress_columns(buf_peek(out)) > view->width) {
-        buf_truncate(out, (size_t)view->width); // a name alone, in ASCII
-    }
     buf_free(&tail);
-    buf_free(&head);
+    return fits;
+}
+
+// On a narrow terminal the name gives way first, then what is unchanged, then the bar, and then
+// the other parts, the last ones first.
+void progress_line(const struct progress_view *view, struct buf *out)
+{
+    static const struct {
+        bool named;
+        size_t most;
+        bool bar;
+    } layouts[] = {{true, 4, true}, {false, 4, true}, {false, 3, true}, {false, 4, false}};
+    size_t at = view->total >= 0 ? 0 : sizeof layouts / sizeof layouts[0] - 1;
+    while (!progress_lay_out(view, layouts[at].named || view->total < 0, layouts[at].most,
+                             layouts[at].bar, out)) {
+        at++;
+    }
+    if (progress_columns(buf_peek(out)) > view->width) {
+        buf_truncate(out, (size_t)view->width); // a name or a share alone, in ASCII
+    }
 }
 
 // ---- showing it ----------------------------------------------------------------------------
@@ -178,6 +212,16 @@ static struct progress_view progress_view(const struct progress *progress)
                                   .paused = progress->paused};
 }
 
+// A terminal that has become narrower than the bar has wrapped it.
+static void progress_to_start(const struct progress *progress, int width)
+{
+    int lines = progress->columns > 0 && width > 0 ? (progress->columns - 1) / width : 0;
+    putchar('\r');
+    if (lines > 0) {
+        printf("\x1b[%dA\x1b[J", lines);
+    }
+}
+
 static void progress_draw(struct progress *progress)
 {
     struct progress_view view = progress_view(progress);
@@ -187,19 +231,21 @@ static void progress_draw(struct progress *progress)
     struct buf line;
     buf_init(&line, PROGRESS_TEXT_MAX);
     progress_line(&view, &line);
-    printf("\r%s\x1b[K", line.data);
+    progress_to_start(progress, view.width);
+    printf("%s\x1b[K", line.data);
     fflush(stdout);
+    progress->columns = progress_columns(buf_peek(&line));
     buf_free(&line);
-    progress->drawn = true;
 }
 
 // Before a line of the log, which would end up in the middle of the bar.
 static void progress_clear(void *ctx)
 {
     struct progress *progress = ctx;
-    if (progress->drawn) {
-        progress->drawn = false;
-        fputs("\r\x1b[K", stdout);
+    if (progress->columns > 0) {
+        progress_to_start(progress, screen_size().width);
+        progress->columns = 0;
+        fputs("\x1b[K", stdout);
         fflush(stdout);
     }
 }
@@ -289,7 +335,7 @@ int64_t progress_next_ns(const struct progress *progress)
 
 void progress_redraw(struct progress *progress)
 {
-    if (progress->options.bar && progress->drawn) {
+    if (progress->options.bar && progress->columns > 0) {
         progress_draw(progress);
     }
 }
@@ -299,7 +345,7 @@ void progress_end(struct progress *progress)
     if (progress->options.bar && progress->noted) {
         progress->paused = NULL;
         progress_draw(progress);
-        progress->drawn = false;
+        progress->columns = 0;
         putchar('\n');
         fflush(stdout);
     }

@@ -3,6 +3,7 @@
 #include "app/backfill.h"
 
 #include "app/screen.h"
+#include "app/table.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "domain/human.h"
@@ -56,46 +57,52 @@ static struct json_object *runs_at(struct json_object *run, const char *key)
     return value;
 }
 
-static void runs_print_count(struct json_object *run, const char *key, int width, const char *mark)
+static void runs_add_count(struct table *table, struct json_object *value, const char *mark)
 {
-    struct json_object *value = runs_at(run, key);
     struct buf text;
     buf_init(&text, RUNS_LINE_MAX);
     bool ok = value == NULL ? buf_append_char(&text, '-')
                             : buf_append_str(&text, str_of(mark)) &&
                                   human_count(json_object_get_int64(value), &text);
-    printf(" %*s", width, ok ? text.data : "");
+    table_add(table, ok ? text.data : NULL);
     buf_free(&text);
 }
 
-static void runs_print(struct json_object *run)
+static void runs_add(struct table *table, struct json_object *run)
 {
-    const char *created = json_object_get_string(runs_at(run, "created_at"));
+    static const char *const texts[] = {"name", "scope", "state"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        table_add(table, json_object_get_string(runs_at(run, texts[i])));
+    }
     bool exact = json_object_get_boolean(runs_at(run, "total_exact"));
-    printf("%-32s %-9s %-9s", json_object_get_string(runs_at(run, "name")),
-           json_object_get_string(runs_at(run, "scope")),
-           json_object_get_string(runs_at(run, "state")));
-    runs_print_count(run, "total", 11, exact ? "" : "~");
-    static const char *const keys[] = {"done", "unchanged", "dead", "waiting"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        runs_print_count(run, keys[i], 11, "");
+    runs_add_count(table, runs_at(run, "total"), exact ? "" : "~");
+    static const char *const counts[] = {"done", "unchanged", "dead", "waiting"};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        runs_add_count(table, runs_at(run, counts[i]), "");
     }
     struct json_object *holder = runs_at(run, "holder");
-    printf("  %s  %s\n", created, holder == NULL ? "-" : json_object_get_string(holder));
+    table_add(table, json_object_get_string(runs_at(run, "created_at")));
+    table_add(table, holder == NULL ? "-" : json_object_get_string(holder));
 }
 
 static void runs_print_list(struct json_object *runs)
 {
+    static const struct table_column columns[] = {
+        {"name", false},  {"scope", false},    {"state", false}, {"customers", true},
+        {"sent", true},   {"unchanged", true}, {"dead", true},   {"waiting", true},
+        {"begun", false}, {"process", false},
+    };
     size_t count = json_object_array_length(runs);
     if (count == 0) {
         puts("no backfills");
         return;
     }
-    printf("%-32s %-9s %-9s %11s %11s %11s %11s %11s  %-20s  %s\n", "name", "scope", "state",
-           "customers", "sent", "unchanged", "dead", "waiting", "begun", "process");
+    struct table *table = table_create(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; i < count; i++) {
-        runs_print(json_object_array_get_idx(runs, i));
+        runs_add(table, json_object_array_get_idx(runs, i));
     }
+    table_print(table);
+    table_destroy(table);
 }
 
 struct runs_list {

@@ -2,6 +2,7 @@
 #include "app/dead.h"
 
 #include "app/settings.h"
+#include "app/table.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -260,28 +261,37 @@ void dead_walk_end(struct dead_walk *walk)
 
 // ---- list --------------------------------------------------------------------------------------
 
+enum { DEAD_COLUMNS = 8 };
+
 enum dead_kind { DEAD_KIND_TEXT, DEAD_KIND_NUMBER, DEAD_KIND_LIST };
 
-// A column of an answer, for people (width 0: not shown) and as JSON.
+// A column of an answer: its member in JSON, and its head for people (NULL: not shown to them).
 struct dead_column {
     const char *key;
-    const char *head;
-    int width; // negative: to the left
     enum dead_kind kind;
+    struct table_column shown;
 };
 
-static const struct dead_column dead_group_columns[] = {
-    {"rows", "rows", 7, DEAD_KIND_NUMBER},           {"http_status", "http", 6, DEAD_KIND_NUMBER},
-    {"type", "type", -26, DEAD_KIND_TEXT},           {"params", "fields", -20, DEAD_KIND_LIST},
-    {"oldest", "oldest", 0, DEAD_KIND_TEXT},         {"newest", "newest", -29, DEAD_KIND_TEXT},
-    {"example_ids", "such as", -20, DEAD_KIND_LIST}, {"reason", "reason", -1, DEAD_KIND_TEXT},
+static const struct dead_column dead_group_columns[DEAD_COLUMNS] = {
+    {"rows", DEAD_KIND_NUMBER, {"rows", true}},
+    {"http_status", DEAD_KIND_NUMBER, {"http", true}},
+    {"type", DEAD_KIND_TEXT, {"type", false}},
+    {"params", DEAD_KIND_LIST, {"fields", false}},
+    {"oldest", DEAD_KIND_TEXT, {NULL, false}},
+    {"newest", DEAD_KIND_TEXT, {"newest", false}},
+    {"example_ids", DEAD_KIND_LIST, {"such as", false}},
+    {"reason", DEAD_KIND_TEXT, {"reason", false}},
 };
 
-static const struct dead_column dead_row_columns[] = {
-    {"id", "id", 10, DEAD_KIND_NUMBER},           {"customer_id", "customer", -38, DEAD_KIND_TEXT},
-    {"died_at", "died", -29, DEAD_KIND_TEXT},     {"attempts", "tries", 5, DEAD_KIND_NUMBER},
-    {"http_status", "http", 5, DEAD_KIND_NUMBER}, {"type", "type", -26, DEAD_KIND_TEXT},
-    {"params", "fields", -16, DEAD_KIND_LIST},    {"reason", "reason", -1, DEAD_KIND_TEXT},
+static const struct dead_column dead_row_columns[DEAD_COLUMNS] = {
+    {"id", DEAD_KIND_NUMBER, {"id", true}},
+    {"customer_id", DEAD_KIND_TEXT, {"customer", false}},
+    {"died_at", DEAD_KIND_TEXT, {"died", false}},
+    {"attempts", DEAD_KIND_NUMBER, {"tries", true}},
+    {"http_status", DEAD_KIND_NUMBER, {"http", true}},
+    {"type", DEAD_KIND_TEXT, {"type", false}},
+    {"params", DEAD_KIND_LIST, {"fields", false}},
+    {"reason", DEAD_KIND_TEXT, {"reason", false}},
 };
 
 // Of params and example ids.
@@ -329,30 +339,19 @@ static void dead_print_safe(const char *text)
     buf_free(&safe);
 }
 
-static void dead_print_cell(const struct dead_column *column, const char *text)
-{
-    int width = column->width < 0 ? -column->width : column->width;
-    int pad = width - (int)str_utf8_count(str_of(text));
-    pad = pad < 0 ? 0 : pad;
-    fputs(" ", stdout);
-    printf("%*s", column->width > 0 ? pad : 0, "");
-    dead_print_safe(text);
-    printf("%*s", column->width < 0 ? pad : 0, "");
-}
-
 struct dead_list {
     const struct dead_column *columns;
-    size_t count;
     bool json;
-    size_t rows; // found
+    size_t most; // to be shown
+    bool more;   // there are
 };
 
-static void dead_list_json(const struct dead_list *list, const struct pgrows *rows)
+static void dead_list_json(const struct dead_list *list, size_t shown, const struct pgrows *rows)
 {
     struct json_object *all = json_object_new_array();
-    for (size_t i = 0; i < pgrows_count(rows); i++) {
+    for (size_t i = 0; i < shown; i++) {
         struct json_object *row = json_object_new_object();
-        for (size_t c = 0; c < list->count; c++) {
+        for (size_t c = 0; c < DEAD_COLUMNS; c++) {
             const char *text = pgrows_null(rows, i, (int)c) ? NULL : pgrows_text(rows, i, (int)c);
             json_object_object_add(row, list->columns[c].key,
                                    dead_json_cell(text, list->columns[c].kind));
@@ -362,37 +361,45 @@ static void dead_list_json(const struct dead_list *list, const struct pgrows *ro
     dead_print_json(all);
 }
 
-// The heads, or a row of the answer.
-static void dead_list_line(const struct dead_list *list, const struct pgrows *rows, size_t row,
-                           bool heads)
+static void dead_list_row(const struct dead_list *list, const struct pgrows *rows, size_t row,
+                          struct table *table)
 {
-    for (size_t c = 0; c < list->count; c++) {
-        const struct dead_column *column = &list->columns[c];
-        if (column->width != 0) {
-            dead_print_cell(column, heads ? column->head : pgrows_text(rows, row, (int)c));
+    for (size_t c = 0; c < DEAD_COLUMNS; c++) {
+        if (list->columns[c].shown.head != NULL) {
+            table_add(table, pgrows_text(rows, row, (int)c));
         }
     }
-    putchar('\n');
 }
 
-static void dead_list_text(const struct dead_list *list, const struct pgrows *rows)
+static void dead_list_text(const struct dead_list *list, size_t shown, const struct pgrows *rows)
 {
-    dead_list_line(list, rows, 0, true);
-    for (size_t i = 0; i < pgrows_count(rows); i++) {
-        dead_list_line(list, rows, i, false);
+    struct table_column columns[DEAD_COLUMNS];
+    size_t count = 0;
+    for (size_t c = 0; c < DEAD_COLUMNS; c++) {
+        if (list->columns[c].shown.head != NULL) {
+            columns[count++] = list->columns[c].shown;
+        }
     }
+    struct table *table = table_create(columns, count);
+    for (size_t i = 0; i < shown; i++) {
+        dead_list_row(list, rows, i, table);
+    }
+    table_print(table);
+    table_destroy(table);
 }
 
 static void dead_on_list(void *ctx, const struct pgrows *rows)
 {
     struct dead_list *list = ctx;
-    list->rows = pgrows_count(rows);
+    size_t found = pgrows_count(rows);
+    list->more = found > list->most;
+    size_t shown = list->more ? list->most : found;
     if (list->json) {
-        dead_list_json(list, rows);
-    } else if (list->rows == 0) {
+        dead_list_json(list, shown, rows);
+    } else if (shown == 0) {
         puts("no dead rows");
     } else {
-        dead_list_text(list, rows);
+        dead_list_text(list, shown, rows);
     }
 }
 
@@ -404,19 +411,17 @@ static bool dead_list(struct dead *dead, struct err *err)
     int64_t most = options->limit != NULL ? dead->limit
                    : options->all         ? INT64_MAX
                                           : DEAD_LIST_LIMIT;
-    char limit[24];
-    snprintf(limit, sizeof limit, "%lld", (long long)most);
+    char limit[24]; // one more, to know whether there are more
+    snprintf(limit, sizeof limit, "%lld", (long long)(most < INT64_MAX ? most + 1 : most));
     const char *const more[] = {limit};
     struct dead_list list = {.columns = rows ? dead_row_columns : dead_group_columns,
-                             .count =
-                                 rows ? sizeof dead_row_columns / sizeof dead_row_columns[0]
-                                      : sizeof dead_group_columns / sizeof dead_group_columns[0],
-                             .json = options->json};
+                             .json = options->json,
+                             .most = (size_t)most};
     if (!dead_query(dead, rows ? outbox_dead_rows : outbox_dead_groups, more, 1, dead_on_list,
                     &list, err)) {
         return false;
     }
-    if ((int64_t)list.rows == most) {
+    if (list.more) {
         fprintf(stderr, "(the first %lld; --limit N or --all shows more)\n", (long long)most);
     }
     return true;
@@ -434,24 +439,24 @@ int dead_list_run(const struct options *options)
 // ---- show --------------------------------------------------------------------------------------
 
 static const struct dead_column dead_show_columns[] = {
-    {"id", "row", 0, DEAD_KIND_NUMBER},
-    {"customer_id", "customer", 0, DEAD_KIND_TEXT},
-    {"status", "status", 0, DEAD_KIND_TEXT},
-    {"lane", "lane", 0, DEAD_KIND_TEXT},
-    {"created_at", "made", 0, DEAD_KIND_TEXT},
-    {"settled_at", "settled", 0, DEAD_KIND_TEXT},
-    {"due_at", "due", 0, DEAD_KIND_TEXT},
-    {"attempts", "attempts", 0, DEAD_KIND_NUMBER},
-    {"http_status", "HTTP status", 0, DEAD_KIND_NUMBER},
-    {"type", "type of error", 0, DEAD_KIND_TEXT},
-    {"params", "fields", 0, DEAD_KIND_LIST},
-    {"reason", "reason", 0, DEAD_KIND_TEXT},
-    {"thin", "", 0, DEAD_KIND_TEXT},
-    {"columns", "columns", 0, DEAD_KIND_LIST},
-    {"other_pending", "also pending", 0, DEAD_KIND_NUMBER},
-    {"other_dead", "also dead", 0, DEAD_KIND_NUMBER},
-    {"accepted_id", "last accepted", 0, DEAD_KIND_NUMBER},
-    {"accepted_at", "accepted at", 0, DEAD_KIND_TEXT},
+    {"id", DEAD_KIND_NUMBER, {"row", false}},
+    {"customer_id", DEAD_KIND_TEXT, {"customer", false}},
+    {"status", DEAD_KIND_TEXT, {"status", false}},
+    {"lane", DEAD_KIND_TEXT, {"lane", false}},
+    {"created_at", DEAD_KIND_TEXT, {"made", false}},
+    {"settled_at", DEAD_KIND_TEXT, {"settled", false}},
+    {"due_at", DEAD_KIND_TEXT, {"due", false}},
+    {"attempts", DEAD_KIND_NUMBER, {"attempts", false}},
+    {"http_status", DEAD_KIND_NUMBER, {"HTTP status", false}},
+    {"type", DEAD_KIND_TEXT, {"type of error", false}},
+    {"params", DEAD_KIND_LIST, {"fields", false}},
+    {"reason", DEAD_KIND_TEXT, {"reason", false}},
+    {"thin", DEAD_KIND_TEXT, {NULL, false}},
+    {"columns", DEAD_KIND_LIST, {"columns", false}},
+    {"other_pending", DEAD_KIND_NUMBER, {"also pending", false}},
+    {"other_dead", DEAD_KIND_NUMBER, {"also dead", false}},
+    {"accepted_id", DEAD_KIND_NUMBER, {"last accepted", false}},
+    {"accepted_at", DEAD_KIND_TEXT, {"accepted at", false}},
 };
 enum {
     DEAD_SHOW_COLUMNS = sizeof dead_show_columns / sizeof dead_show_columns[0],
@@ -489,8 +494,8 @@ static void dead_show_text(const struct dead_cells *row, const struct dead_cells
 {
     for (size_t i = 0; i < DEAD_SHOW_COLUMNS; i++) {
         const char *text = i == DEAD_SHOW_KEYS ? dead_show_keys(row) : row->text[i];
-        if (i != DEAD_SHOW_THIN && text != NULL) {
-            dead_show_line(dead_show_columns[i].head, text);
+        if (dead_show_columns[i].shown.head != NULL && text != NULL) {
+            dead_show_line(dead_show_columns[i].shown.head, text);
         }
     }
     if (secret != NULL) {

@@ -55,6 +55,21 @@ static struct str view_cut(struct str text, int columns)
     return (struct str){text.ptr, len};
 }
 
+// What does not fit ends in a mark, so that half a number is not taken for one.
+static void view_add_rest(struct view *view, struct str text, int gap)
+{
+    int room = view->screen->width > VIEW_LEAD ? view->screen->width - VIEW_LEAD : 0;
+    struct str rest = view_cut(text, room);
+    const char *mark = "";
+    if (rest.len < text.len && room > 0) {
+        rest = view_cut(text, room - 1);
+        mark = view->screen->utf8 ? "\u2026" : ">";
+    }
+    if (rest.len > 0) {
+        view_must(buf_printf(view->out, "%*s%.*s%s", gap > 0 ? gap : 0, "", STR_ARG(rest), mark));
+    }
+}
+
 // Writes the line and empties it.
 static void view_end(struct view *view, enum view_style style, const char *lead)
 {
@@ -69,13 +84,9 @@ static void view_end(struct view *view, enum view_style style, const char *lead)
     struct buf safe;
     buf_init(&safe, VIEW_MAX);
     view_must(human_safe(buf_peek(&view->line), &safe));
-    struct str rest = view_cut(buf_peek(&safe), width > VIEW_LEAD ? width - VIEW_LEAD : 0);
-    int gap = VIEW_LEAD - (int)head.len;
     view_must(buf_printf(view->out, "%s%.*s%s", color ? colors[style] : "", STR_ARG(head),
                          color ? "\x1b[0m" : ""));
-    if (rest.len > 0) {
-        view_must(buf_printf(view->out, "%*s%.*s", gap > 0 ? gap : 0, "", STR_ARG(rest)));
-    }
+    view_add_rest(view, buf_peek(&safe), VIEW_LEAD - (int)head.len);
     view_must(buf_append_char(view->out, '\n'));
     view->lines++;
     buf_reset(&view->line);
@@ -414,31 +425,29 @@ static void view_instances(struct view *view, struct json_object *doc)
     view_more(view, count, most);
 }
 
+// What a narrow terminal cuts off stands last.
 static void view_backfill(struct view *view, struct json_object *run, const char *lead)
 {
     int64_t total = status_count(run, "total");
     int64_t settled = status_count(run, "settled");
-    view_must(buf_printf(&view->line, "%-20.32s %-8s", status_text(run, "name"),
-                         status_text(run, "state")));
+    view_must(buf_printf(&view->line, "%-20.32s %-8s%5.1f %%  ", status_text(run, "name"),
+                         status_text(run, "state"),
+                         total <= 0 ? 0.0 : 100.0 * (double)settled / (double)total));
+    if (status_at(run, "left_s") != NULL) {
+        view_must(human_age(status_number(run, "left_s"), &view->line) &&
+                  buf_append_str(&view->line, STR(" left  ")));
+    }
+    if (status_at(run, "settled_per_s") != NULL) {
+        view_must(buf_printf(&view->line, "%.1f/s  ", status_number(run, "settled_per_s")));
+    }
+    if (status_count(run, "dead") > 0) {
+        view_must(human_count(status_count(run, "dead"), &view->line) &&
+                  buf_append_str(&view->line, STR(" dead  ")));
+    }
     view_must(
-        buf_printf(&view->line, "%5.1f %%  ",
-                   total <= 0 ? 0.0 : 100.0 * (double)settled / (double)total) &&
         human_count(settled, &view->line) &&
         buf_append_str(&view->line, status_flag(run, "total_exact") ? STR(" of ") : STR(" of ~")) &&
         human_count(total, &view->line));
-    if (status_at(run, "settled_per_s") != NULL) {
-        view_must(buf_printf(&view->line, "  %.1f/s", status_number(run, "settled_per_s")));
-    }
-    if (status_at(run, "left_s") != NULL) {
-        view_must(buf_append_str(&view->line, STR("  ")) &&
-                  human_age(status_number(run, "left_s"), &view->line) &&
-                  buf_append_str(&view->line, STR(" left")));
-    }
-    if (status_count(run, "dead") > 0) {
-        view_must(buf_append_str(&view->line, STR("  ")) &&
-                  human_count(status_count(run, "dead"), &view->line) &&
-                  buf_append_str(&view->line, STR(" dead")));
-    }
     view_end(view, lead[0] == '\0' ? VIEW_PLAIN : VIEW_HEAD, lead);
 }
 

@@ -11,13 +11,16 @@
     "  OR $4::text = ANY (imprint_sync.error_params(o.http_status, o.error)))"                     \
     " AND ($5::timestamptz IS NULL OR o.settled_at >= $5::timestamptz)"
 
+// Ends to_char(COLUMN.
+#define DEAD_TIME " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+
 const char outbox_dead_since[] = "SELECT coalesce($1::timestamptz, clock_timestamp() - $2::int8 * "
                                  "interval '1 millisecond')::text";
 
 const char outbox_dead_groups[] =
     "SELECT sum(e.n), e.http_status, imprint_sync.error_type(e.http_status, e.error),"
     "  array_to_string(imprint_sync.error_params(e.http_status, e.error), ','),"
-    "  min(e.oldest), max(e.newest),"
+    "  to_char(min(e.oldest)" DEAD_TIME ", to_char(max(e.newest)" DEAD_TIME ","
     "  array_to_string((string_to_array(string_agg(e.ids, ',' ORDER BY e.ids), ','))[1:3], ','),"
     "  imprint_sync.error_reason(e.http_status, e.error)"
     " FROM (SELECT d.http_status, d.error, count(*) AS n, min(d.settled_at) AS oldest,"
@@ -28,7 +31,7 @@ const char outbox_dead_groups[] =
     " GROUP BY 2, 3, 4, 8 ORDER BY 1 DESC, 3, 4 LIMIT $6::int8";
 
 const char outbox_dead_rows[] =
-    "SELECT o.id, o.customer_id, o.settled_at, o.attempts, o.http_status,"
+    "SELECT o.id, o.customer_id, to_char(o.settled_at" DEAD_TIME ", o.attempts, o.http_status,"
     " imprint_sync.error_type(o.http_status, o.error),"
     " array_to_string(imprint_sync.error_params(o.http_status, o.error), ','),"
     " imprint_sync.error_reason(o.http_status, o.error)" DEAD_WHERE
@@ -48,7 +51,8 @@ const char outbox_dead_batch[] =
 
 const char outbox_dead_show[] =
     "SELECT o.id, o.customer_id, o.status, CASE o.priority WHEN 0 THEN 'live' ELSE 'backfill' END,"
-    " o.created_at, o.settled_at, o.due_at, o.attempts, o.http_status,"
+    " to_char(o.created_at" DEAD_TIME ", to_char(o.settled_at" DEAD_TIME ","
+    " to_char(o.due_at" DEAD_TIME ", o.attempts, o.http_status,"
     " CASE WHEN o.error IS NOT NULL THEN imprint_sync.error_type(o.http_status, o.error) END,"
     " CASE WHEN o.error IS NOT NULL THEN"
     "  array_to_string(imprint_sync.error_params(o.http_status, o.error), ',') END,"
@@ -60,7 +64,7 @@ const char outbox_dead_show[] =
     " (SELECT count(*) FROM imprint_sync.outbox AS l WHERE l.status <> 'done'"
     "   AND (l.status = 'dead') IS TRUE AND l.id <> o.id"
     "   AND lower(l.customer_id COLLATE \"C\") = lower(o.customer_id COLLATE \"C\")),"
-    " s.accepted_id, s.accepted_at"
+    " s.accepted_id, to_char(s.accepted_at" DEAD_TIME
     " FROM imprint_sync.outbox AS o LEFT JOIN imprint_sync.customer_state AS s"
     "  ON s.customer_key = lower(o.customer_id COLLATE \"C\") WHERE o.id = $1::int8";
 

@@ -514,7 +514,7 @@ def test_status_shows_it(db, sandbox, config):
         found = wait_until(lambda: [b for b in shown() if (b["settled_per_s"] or 0) > 0 and b["left_s"]], "it is shown")[0]
         assert found["name"] == "st" and found["state"] == "running" and found["total"] == 300
         text = config.command("status").stdout
-        assert re.search(r"^backfills +st +running .* of 300 ", text, re.M), text
+        assert re.search(r"^backfills +st +running .* left .* of 300$", text, re.M), text
         run.stop()
     assert [b["state"] for b in shown()] == ["paused"]
 
@@ -597,6 +597,8 @@ def test_a_bar_on_a_terminal(db, sandbox, config):
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
         os.kill(process.pid, signal.SIGWINCH)
         text += read_terminal(master, lambda t: any(len(plain(l)) > 10 for l in LINE.findall(t)))
+        # The terminal wrapped the bar: all of it goes.
+        assert re.search(r"\r\x1b\[2A\x1b\[J *\d+\.\d % ", text), text[-500:]
         process.send_signal(signal.SIGINT)
         rest = read_terminal(master, lambda t: process.poll() is not None and "--name t" in t)
     finally:
@@ -610,6 +612,34 @@ def test_a_bar_on_a_terminal(db, sandbox, config):
     assert all(len(plain(line)) <= 40 for line in LINE.findall(rest)), rest
     assert "backfill t: paused" in rest
     assert len({line for line in bars}) > 3  # redrawn in place
+
+
+def test_the_bar_of_a_long_name_and_the_list_on_80_columns(db, sandbox, config):
+    fill(db, 400)
+    config.change({"delivery": {"rate": "100/s", "burst": 10}})
+    master, process = in_terminal(config, 80, "--all", "--name", "everybody-in-the-year-2026", "--ahead", "50")
+    try:
+        text = read_terminal(master, lambda t: "left" in t)
+        process.send_signal(signal.SIGINT)
+        read_terminal(master, lambda t: process.poll() is not None)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    bar = [plain(line) for line in LINE.findall(text) if "left" in line][0]
+    assert re.match(r" *\d+\.\d % [█░]{10,} [\d,]+ of 400  .* left  0 dead  0 unchanged$", bar) and len(bar) < 80, bar
+
+    master, process = in_terminal(config, 80, "list")
+    try:
+        text = read_terminal(master, lambda t: process.poll() is not None and "\n    " in t)
+    finally:
+        process.kill()
+        os.close(master)
+    lines = text.replace("\r", "").split("\n")
+    assert lines[0].startswith("name  ") and lines[1].startswith("    ") and "begun" in lines[1]
+    assert lines[2].startswith("everybody-in-the-year-2026  all  ") and lines[3].startswith("    ")
+    assert lines[3].index("Z") > 0 and all(len(line) <= 80 for line in lines), lines
+    assert len(done(config, "list").stdout.strip().split("\n")) == 2
 
 
 def test_no_color(db, sandbox, config):

@@ -1,8 +1,9 @@
 """`dead list|show|retry|discard`, beside a running daemon."""
 
 import json
-import pty
 import os
+import pty
+import re
 import subprocess
 import threading
 
@@ -59,6 +60,12 @@ def test_list_groups_by_reason(db, config):
     assert groups[0]["example_ids"] == rows[:3]
     text = dead(config, "list").stdout
     assert "INVALID_REQUEST_ERROR" in text and len(text.strip().split("\n")) == 5
+    head, first = text.split("\n")[:2]
+    assert head.index("fields") == first.index("email") and head.index("rows") + 3 == first.index("5")
+    assert re.search(r" 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ ", first)
+    assert dead(config, "list", "--limit", "4").stderr == "" and "(the first 3;" in dead(
+        config, "list", "--limit", "3").stderr
+    assert listed(config, "--limit", "3") == groups[:3]
     assert SECRET not in text + json.dumps(groups) + dead(config, "list", "--each").stdout
 
 
