@@ -584,8 +584,12 @@ static void backfill_print_counts(const struct backfill_found *found)
 
 static void backfill_say_how_on(const struct backfill *backfill, const struct backfill_found *found)
 {
-    printf("%lld enqueued rows wait still; a daemon sends them, or this run when it goes on:\n",
-           (long long)found_number(found, OUTBOX_RUN_WAITING));
+    struct buf waiting;
+    buf_init(&waiting, BACKFILL_TEXT_MAX);
+    bool ok = human_count(found_number(found, OUTBOX_RUN_WAITING), &waiting);
+    printf("%s rows are enqueued; a daemon sends them, or this run when it goes on:\n",
+           ok ? buf_peek(&waiting).ptr : "");
+    buf_free(&waiting);
     printf("  imprint-sync backfill --name %s%s\n", backfill->name,
            backfill->ids == NULL ? "" : " --customers FILE");
 }
@@ -618,7 +622,7 @@ static int backfill_summary(struct backfill *backfill, enum walk_end end, const 
     snprintf(id, sizeof id, "%lld", (long long)backfill->run_id);
     const char *const params[] = {id};
     if (backfill_find(backfill, &found, err) && found.cell[OUTBOX_RUN_ID] != NULL) {
-        printf("backfill %s: %s: ", backfill->name, end == WALK_END_STOPPED ? "paused" : reason);
+        printf("backfill %s: %s\n  ", backfill->name, end == WALK_END_STOPPED ? "paused" : reason);
         backfill_print_counts(&found);
         bool ok = session_query(backfill->session, outbox_run_reasons, params, 1,
                                 backfill_print_reasons, &dead, err);

@@ -20,6 +20,7 @@ enum {
     PROGRESS_BAR_MIN = 10,
     PROGRESS_BAR_MAX = 60,
     PROGRESS_NAME_MAX = 24,
+    PROGRESS_MARGIN = 3, // for the ^C that the terminal shows, and the cursor
 };
 
 struct progress {
@@ -168,7 +169,7 @@ static bool progress_lay_out(const struct progress_view *view, bool named, size_
     buf_init(&tail, PROGRESS_TEXT_MAX);
     buf_reset(out);
     progress_add_head(view, named, out);
-    int room = view->width - 1 - progress_columns(buf_peek(out));
+    int room = view->width - PROGRESS_MARGIN - progress_columns(buf_peek(out));
     progress_add_parts(view, most, bar ? INT_MAX : room, &tail);
     int columns = room - progress_columns(buf_peek(&tail)) - 1;
     bool fits = !bar || columns >= PROGRESS_BAR_MIN;

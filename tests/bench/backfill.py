@@ -229,9 +229,8 @@ def share_of(numbers, share):
 # ---- the benchmark -----------------------------------------------------------------------------
 
 class Bench:
-    def __init__(self, options, folder, cluster):
-        self.options, self.folder, self.cluster = options, folder, cluster
-        self.report = Report()
+    def __init__(self, options, folder, cluster, report):
+        self.options, self.folder, self.cluster, self.report = options, folder, cluster, report
         self.db = self.sandbox = self.config = self.daemon = self.watcher = self.command = None
 
     # -- what runs --
@@ -530,15 +529,14 @@ def parse_arguments():
     return options
 
 
-def bench(options, folder, cluster):
-    work = Bench(options, folder, cluster)
+def bench(options, folder, cluster, report):
+    work = Bench(options, folder, cluster, report)
     try:
         work.run()
     finally:
         work.stop_all()
         if options.keep:
             shutil.copytree(folder, options.keep, dirs_exist_ok=True)
-    return work.report
 
 
 def main():
@@ -546,10 +544,12 @@ def main():
     os.umask(0o077)  # a key file that others may read is refused
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cluster = harness.Cluster(*POSTGRES)
+    report = Report()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            report = bench(options, pathlib.Path(folder), cluster)
+            bench(options, pathlib.Path(folder), cluster, report)
     except (Failed, AssertionError, psycopg2.Error) as e:
+        report.show()
         sys.exit(f"\ntests/bench/backfill: {e}")
     finally:
         cluster.remove()
