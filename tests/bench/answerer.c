@@ -106,10 +106,9 @@ static void read_customer(struct peer *peer)
 {
     const char *path_end = strstr(peer->in + 5, " ");
     must(path_end != NULL, "a request line");
-    const char *id = path_end;
-    while (id > peer->in && id[-1] != '/') {
-        id--;
-    }
+    const char *slash = memrchr(peer->in, '/', (size_t)(path_end - peer->in));
+    must(slash != NULL, "a path");
+    const char *id = slash + 1;
     (void)snprintf(peer->customer, sizeof peer->customer, "%.*s", (int)(path_end - id), id);
 }
 
@@ -203,6 +202,24 @@ static int wait_ms(const struct answerer *answerer)
     return wait_ns <= 0 ? 0 : (int)((wait_ns + 999999) / 1000000);
 }
 
+static void turn(struct answerer *answerer)
+{
+    struct epoll_event events[ANSWERER_EVENTS];
+    int count = epoll_wait(answerer->epoll_fd, events, ANSWERER_EVENTS, wait_ms(answerer));
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        if (fd == answerer->listen_fd) {
+            accept_all(answerer);
+        } else {
+            read_peer(answerer, fd);
+        }
+    }
+    if (answerer->log != NULL) {
+        (void)fflush(answerer->log);
+    }
+    answer_due(answerer);
+}
+
 int main(int argc, char **argv)
 {
     static struct answerer answerer = {.first = -1, .last = -1};
@@ -210,25 +227,14 @@ int main(int argc, char **argv)
         die("usage", "bench-answerer PORT_FILE DELAY_MS [LOG]");
     }
     answerer.delay_ns = strtol(argv[2], NULL, 10) * 1000000;
-    answerer.log = argc == 4 ? fopen(argv[3], "ae") : NULL;
-    must(argc < 4 || answerer.log != NULL, argv[argc - 1]);
+    if (argc == 4) {
+        answerer.log = fopen(argv[3], "ae");
+        must(answerer.log != NULL, argv[3]);
+    }
     answerer.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     must(answerer.epoll_fd >= 0, "epoll");
     open_port(&answerer, argv[1]);
     for (;;) {
-        struct epoll_event events[ANSWERER_EVENTS];
-        int count = epoll_wait(answerer.epoll_fd, events, ANSWERER_EVENTS, wait_ms(&answerer));
-        for (int i = 0; i < count; i++) {
-            int fd = events[i].data.fd;
-            if (fd == answerer.listen_fd) {
-                accept_all(&answerer);
-            } else {
-                read_peer(&answerer, fd);
-            }
-        }
-        if (answerer.log != NULL) {
-            (void)fflush(answerer.log);
-        }
-        answer_due(&answerer);
+        turn(&answerer);
     }
 }

@@ -26,7 +26,7 @@ class Scale:
 
 
 FULL = Scale(runs=5, large_runs=5, rows=(40_000, 1_000_000), naive=10_000, quick=False)
-QUICK = Scale(runs=2, large_runs=1, rows=(20_000, 100_000), naive=4_000, quick=True)
+QUICK = Scale(runs=2, large_runs=1, rows=(20_000, 60_000), naive=4_000, quick=True)
 
 
 def options():

@@ -12,13 +12,6 @@ noreturn void die(const char *what, const char *why)
     exit(1);
 }
 
-void must(bool ok, const char *what)
-{
-    if (!ok) {
-        die(what, "failed");
-    }
-}
-
 long must_number(const char *text, const char *what)
 {
     char *end = NULL;

@@ -8,7 +8,12 @@
 #include <stdnoreturn.h>
 
 noreturn void die(const char *what, const char *why);
-void must(bool ok, const char *what);
+static inline void must(bool ok, const char *what)
+{
+    if (!ok) {
+        die(what, "failed");
+    }
+}
 long must_number(const char *text, const char *what); // from 1
 
 int64_t monotonic_ns(void);
