@@ -194,9 +194,9 @@ static void outbox_on_polled(void *ctx, const struct pgconn_failure *failure,
     if (failure != NULL) {
         call->done(call->ctx, failure, NULL);
     } else {
-        // The clock's statement stands first or behind the one that declares idleness.
-        const struct pgrows *probe = rows[2] != NULL ? rows[2] : rows[1];
-        const struct pgrows *clock = rows[2] != NULL ? rows[1] : rows[0];
+        // The clock's statement stands second, or behind the one that declares idleness.
+        const struct pgrows *probe = rows[3] != NULL ? rows[3] : rows[2];
+        const struct pgrows *clock = rows[3] != NULL ? rows[2] : rows[1];
         struct outbox_keys keys = {.room = pgrows_count(probe)};
         keys.list = mem_calloc(keys.room, sizeof *keys.list);
         outbox_poll_read(call, probe, &keys);
@@ -270,6 +270,9 @@ void outbox_poll(struct outbox *outbox, const struct outbox_poll *poll, outbox_p
                                       .sweep_count = poll->sweep_count};
     call->lanes = mem_calloc(poll->lane_count + poll->sweep_count, sizeof *call->lanes);
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_polled, call);
+    // After an ANALYZE over a long queue the planner has been seen to read and sort each lane as a
+    // whole, for sixteen rows of it.
+    pgjob_statement(job, outbox_sql_walk);
     if (poll->idle_for_s >= 0) {
         // Before the last look, so that what commits behind it wakes us.
         pgjob_statement(job, outbox_poll_idle);

@@ -70,7 +70,7 @@ char *outbox_sql_find_source(const struct mapping *mapping, const char *relation
 // The look-up in the source by the key column's own type; NULL when that cannot hold an id.
 char *outbox_sql_key_match(const char *column, const char *type_name, const char *type_category);
 
-// First in a transaction that counts: sets the planner to walk along the indexes.
+// First in a transaction that counts or polls: sets the planner to walk along the indexes.
 extern const char outbox_sql_walk[];
 
 // `name` as a quoted SQL identifier; the caller frees it.
