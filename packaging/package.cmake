@@ -23,7 +23,8 @@ the agreed rate.")
 # Libraries by what the program links; time zones it reads itself.
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS tzdata)
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS ca-certificates)
+# Peer authentication of the unit's dynamic user asks libnss-systemd for its name.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, libnss-systemd")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS postgresql-client)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION TRUE)
 foreach(file IN ITEMS conffiles postinst prerm postrm)

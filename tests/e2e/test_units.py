@@ -94,4 +94,4 @@ def test_it_agrees_with_the_program():
     assert set(credentials) == set(re.findall(r"\$\{CREDENTIALS_DIRECTORY\}/(\w+)", sample))
     # Checked before the daemon is told.
     check, tell = settings("ExecReload")
-    assert check.endswith("imprint-sync -c ${CONFIG} check --offline") and tell.endswith("kill -HUP $MAINPID")
+    assert check.startswith("+") and check.endswith("imprint-sync -c ${CONFIG} check --offline") and tell.endswith("kill -HUP $MAINPID")

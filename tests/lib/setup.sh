@@ -50,6 +50,9 @@ test   python3-jsonschema       requests against the OpenAPI contract
 test   python3-yaml             reads that contract
 test   valgrind                 counts instructions
 test   mtail                    metrics from the log (config/monitoring)
+test   systemd                  the units, under the real one
+test   libnss-systemd           names of its dynamic users
+test   sudo                     the commands of README.md
 test   lnav                     its format of the log
 test   jq                       reads the log as JSON, as the manual shows
 test   chromium                 draws the pages that report makes
