@@ -383,15 +383,20 @@ def test_a_backfill_is_paused_by_stop_and_goes_on_with_start(service):
 
 
 def test_several_instances_share_the_customers(service):
-    service.run("systemctl enable --now imprint-sync@{1,2}")
+    service.write("/run/systemd/system/imprint-sync@2.service.d/other.conf",
+                  "[Service]\nEnvironment=CONFIG=/etc/imprint-sync/other.yaml\n")
+    service.run(f"install -m 644 {CONFIGURATION} /etc/imprint-sync/other.yaml; systemctl daemon-reload;"
+                " systemctl enable --now imprint-sync@{1,2}")
     wait_until(lambda: service.sql("SELECT string_agg(n::text, ' ') FROM (SELECT count(*) AS n FROM"
                                    " imprint_sync.lease GROUP BY holder) AS share") == "32 32", "fair shares")
     service.fill(900, 40)
     service.wait_sent()
     for unit in ("imprint-sync@1", "imprint-sync@2"):
         assert service.show("NRestarts", unit) == "0" and service.show("StatusText", unit)
-    names = service.sql("SELECT count(DISTINCT id) FROM imprint_sync.instance")
-    assert names == "2"
+    assert service.sql("SELECT count(DISTINCT id) FROM imprint_sync.instance") == "2"
+    service.run("systemctl reload imprint-sync@{1,2}; echo rubbish: >>/etc/imprint-sync/other.yaml;"
+                " systemctl reload imprint-sync@1")
+    service.run("systemctl reload imprint-sync@2", 1)
     service.run("systemctl disable --now imprint-sync@{1,2}")
 
 
