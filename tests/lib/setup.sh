@@ -54,6 +54,7 @@ test   systemd                  the units, under the real one
 test   libnss-systemd           names of its dynamic users
 test   sudo                     the commands of README.md
 test   lnav                     its format of the log
+test   dpkg-dev                 dependencies of the Debian package
 test   jq                       reads the log as JSON, as the manual shows
 test   chromium                 draws the pages that report makes
 fuzz   clang                    libFuzzer
@@ -69,7 +70,6 @@ check  spin                     the model of the leases
 check  mandoc                   lint of the manual pages
 bench  nginx                    the server that is measured against
 bench  libnginx-mod-http-echo   its answer, after the body was read
-check  dpkg-dev                 dependencies of the Debian package
 check  lintian                  lint of the Debian package
 TABLE
 }
