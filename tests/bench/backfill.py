@@ -69,7 +69,8 @@ class Memory:
         except OSError:
             return
         found = dict(line.split(":", 1) for line in status.splitlines())
-        if "VmHWM" not in found:  # has ended
+        # Has ended, or is still a copy of this process.
+        if "VmHWM" not in found or not found["Name"].strip().startswith("imprint-"):
             return
         self.last_kb = int(found["VmRSS"].split()[0])
         self.first_kb = self.first_kb or self.last_kb
