@@ -13,7 +13,9 @@ import pytest
 from harness import KEY, TOP, program, spawn, wait_until
 from test_package import _package  # pylint: disable=unused-import  # a fixture
 
-URL = "http://127.0.0.1:8787"
+# The machine has our network, but a loopback address that nobody else has.
+ADDRESS = f"127.{os.getpid() // 62500 % 250 + 1}.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 2}"
+URL = f"http://{ADDRESS}:8787"
 PASSWORD = "e2e-password-41c07b"
 CUSTOMER = "BBB815E9-F654-438D-9AD3-3F7BB8136FC0"  # the one of README
 CONFIGURATION = "/etc/imprint-sync/imprint-sync.yaml"
@@ -70,7 +72,7 @@ class Machine:
     def run(self, script, code=0, stdin=""):
         """Runs it in bash; its output. `code` None: whatever it ends with."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "--", "env", "-i",
+            ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-p", "-C", "-r", "--", "env", "-i",
              "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "PAGER=cat",
              "DEBIAN_FRONTEND=noninteractive", "EDITOR=/usr/local/bin/editor", "bash", "-euo", "pipefail",
              "-c", f"cd /root; {script}"],
@@ -168,10 +170,12 @@ def install_crm(machine):
     machine.write("/etc/apt/apt.conf.d/99tests", 'APT::Install-Recommends "false";\n')
     machine.run("rm -rf /usr/sbin/policy-rc.d /etc/imprint-sync; mkdir -p build/package;"
                 " cp /files/imprint-sync_*.deb build/package")
-    machine.run("systemd-run -q --unit=sandbox /files/imprint-sandbox --port 8787 --journal /run/journal"
+    machine.run(f"systemd-run -q --unit=sandbox /files/imprint-sandbox --listen {ADDRESS} --port 8787 --journal /run/journal"
                 f" --api-key {KEY}")
-    machine.run("pg_createcluster --port 5432 --start $(ls /usr/lib/postgresql | sort -n | tail -1) crm"
-                " --pgoption fsync=off -- --no-sync")
+    machine.run("version=$(ls /usr/lib/postgresql | sort -n | tail -1);"
+                " pg_createcluster --port 5432 --pgoption fsync=off $version crm -- --no-sync;"
+                f" echo \"listen_addresses = '{ADDRESS}'\" >>/etc/postgresql/$version/crm/postgresql.conf;"
+                " systemctl start postgresql@$version-crm")
     machine.run("runuser -u postgres createdb crm")
     schema, _ = (TOP / "tests/demo.d/crm.sql").read_text().split("CREATE VIEW")
     machine.sql(schema + "INSERT INTO crm.customers (id, imprint_customer_id, email, currency)"
@@ -227,7 +231,7 @@ def test_key_and_password_come_from_systemd_and_the_user_too(service):
     service.write("/etc/imprint-sync/db_password", PASSWORD + "\n", "600")
     service.write("/run/systemd/system/imprint-sync.service.d/password.conf",
                   "[Service]\nLoadCredential=db_password:/etc/imprint-sync/db_password\n")
-    service.configure(database='{dsn: "host=127.0.0.1 dbname=crm user=imprint_sync",'
+    service.configure(database=f'{{dsn: "host={ADDRESS} dbname=crm user=imprint_sync",'
                                ' password_file: "${CREDENTIALS_DIRECTORY}/db_password"}')
     service.run("systemctl daemon-reload; systemctl start imprint-sync")
     service.fill(100, 1)
