@@ -55,6 +55,7 @@ test   libnss-systemd           names of its dynamic users
 test   sudo                     the commands of README.md
 test   lnav                     its format of the log
 test   dpkg-dev                 dependencies of the Debian package
+test   file                     which files of the package are programs
 test   jq                       reads the log as JSON, as the manual shows
 test   chromium                 draws the pages that report makes
 fuzz   clang                    libFuzzer
