@@ -34,6 +34,9 @@ struct answer_headers {
     struct answer_limit x_limit; // the same with X-
 };
 
+// What the request carried to be let in: the key, the form it was sent in, the merchant key.
+enum { ANSWER_SECRETS = 3 };
+
 struct answer {
     enum answer_transport transport;
     int status;        // 0: none
@@ -43,6 +46,7 @@ struct answer {
     // A constant token for the log where there was no whole answer: "dns", "connect", "tls",
     // "timeout", "reset", "protocol", "lease", "repeat", ...; NULL otherwise.
     const char *failure;
+    struct str secrets[ANSWER_SECRETS]; // never quoted from the body, which may; borrowed; or empty
     struct answer_headers headers;
 };
 

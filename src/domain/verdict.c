@@ -49,6 +49,7 @@ const char *verdict_cause_name(enum verdict_cause cause)
 // The error text while it is written: no more characters than the database row takes.
 struct error_text {
     char *out;
+    const struct str *secrets; // ANSWER_SECRETS, which it must not hold; NULL: none
     size_t len;
     size_t chars;
     bool full;
@@ -86,12 +87,27 @@ static bool is_control(struct str character)
     return character.len == 2 && first == 0xC2 && (unsigned char)character.ptr[1] < 0xA0;
 }
 
+// Bytes of the longest secret at the start of `text`; 0 when there is none.
+static size_t secret_len(const struct error_text *error, struct str text)
+{
+    size_t longest = 0;
+    for (size_t i = 0; error->secrets != NULL && i < ANSWER_SECRETS; i++) {
+        struct str secret = error->secrets[i];
+        longest = secret.len > longest && str_starts(text, secret) ? secret.len : longest;
+    }
+    return longest;
+}
+
 // Appends text from outside; what the database or a terminal would choke on becomes \xNN.
 static void error_add(struct error_text *error, struct str text)
 {
     while (text.len > 0 && !error->full) {
+        size_t secret = secret_len(error, text);
         size_t len = character_len(text);
-        if (len > 0 && !is_control((struct str){text.ptr, len})) {
+        if (secret > 0) {
+            len = secret;
+            error_put(error, "(key)", 5, 5);
+        } else if (len > 0 && !is_control((struct str){text.ptr, len})) {
             error_put(error, text.ptr, len, 1);
         } else {
             char escape[5];
@@ -112,14 +128,15 @@ static bool is_name_char(char c)
 }
 
 // Copies a name that may be logged; anything else leaves it empty.
-static void keep_name(char out[VERDICT_NAME_SIZE], struct str name)
+static void keep_name(const struct error_text *error, char out[VERDICT_NAME_SIZE], struct str name)
 {
     out[0] = '\0';
     if (name.len == 0 || name.len >= VERDICT_NAME_SIZE) {
         return;
     }
     for (size_t i = 0; i < name.len; i++) {
-        if (!is_name_char(name.ptr[i])) {
+        if (!is_name_char(name.ptr[i]) ||
+            secret_len(error, (struct str){name.ptr + i, name.len - i}) > 0) {
             return;
         }
     }
@@ -162,12 +179,12 @@ static void error_add_name(struct error_text *error, char out[VERDICT_NAME_SIZE]
     buf_init(&decoded, string.text.len);
     struct str name = text_of(string, &decoded);
     error_add(error, name);
-    keep_name(out, name);
+    keep_name(error, out, name);
     buf_free(&decoded);
 }
 
 // {"type": "...", "message": "...", "param": "..."}: the third shape, and inside the first.
-static bool read_typed(struct jsontext object, struct verdict *verdict)
+static bool read_typed(const struct answer *answer, struct jsontext object, struct verdict *verdict)
 {
     struct jsontext type;
     struct jsontext message;
@@ -175,7 +192,7 @@ static bool read_typed(struct jsontext object, struct verdict *verdict)
     if (!get_string(object, STR("type"), &type) || !get_string(object, STR("message"), &message)) {
         return false;
     }
-    struct error_text error = {.out = verdict->error};
+    struct error_text error = {.out = verdict->error, .secrets = answer->secrets};
     error_add_name(&error, verdict->type, type);
     if (get_string(object, STR("param"), &param)) {
         error_add(&error, STR(" "));
@@ -202,21 +219,22 @@ static void add_details(struct error_text *error, struct jsontext details)
 // {"path": ..., "error": "Bad Request", "status": 400, "details": [...], "timestamp": ...}
 // Without details, 404 and 405 of this shape are what the web framework behind the API says of a
 // path that it does not know: no word about a customer.
-static bool read_framework(struct jsontext object, int status, struct verdict *verdict)
+static bool read_framework(const struct answer *answer, struct jsontext object,
+                           struct verdict *verdict)
 {
     struct jsontext name;
     int64_t code = 0;
     struct jsontext number = jsontext_member(object, STR("status"));
     if (!get_string(object, STR("error"), &name) || number.kind != JSONTEXT_KIND_NUMBER ||
-        !str_to_int64(number.text, &code) || code != status) {
+        !str_to_int64(number.text, &code) || code != answer->status) {
         return false;
     }
     struct jsontext details = jsontext_member(object, STR("details"));
     bool detailed = details.kind == JSONTEXT_KIND_ARRAY;
-    if (!detailed && (status == 404 || status == 405)) {
+    if (!detailed && (answer->status == 404 || answer->status == 405)) {
         return false;
     }
-    struct error_text error = {.out = verdict->error};
+    struct error_text error = {.out = verdict->error, .secrets = answer->secrets};
     error_add_name(&error, verdict->type, name);
     if (detailed) {
         add_details(&error, details);
@@ -235,9 +253,9 @@ static bool read_error(const struct answer *answer, struct verdict *verdict)
     struct jsontext root = jsontext_of(answer->body);
     struct jsontext inner = jsontext_member(root, STR("error"));
     if (inner.kind == JSONTEXT_KIND_OBJECT) {
-        return read_typed(inner, verdict);
+        return read_typed(answer, inner, verdict);
     }
-    return read_typed(root, verdict) || read_framework(root, answer->status, verdict);
+    return read_typed(answer, root, verdict) || read_framework(answer, root, verdict);
 }
 
 // ---- the table ----

@@ -60,7 +60,7 @@ struct verdict {
     char type[VERDICT_NAME_SIZE]; // "" unless [A-Za-z0-9_.\[\]-]{1,64}
     char param[VERDICT_NAME_SIZE];
     // For the row: type, param and message, at most 1,000 characters of UTF-8 without controls.
-    // Never logged. "" when the answer had none.
+    // The key, where the API quotes it, reads (key). Never logged. "" when the answer had none.
     char error[VERDICT_ERROR_SIZE];
 };
 

@@ -31,6 +31,7 @@ enum {
 struct sender_headers {
     size_t users;
     struct curl_slist *list;
+    char *secrets[ANSWER_SECRETS]; // what of it an answer must not make us quote; NULL: none
 };
 
 struct sender_worker {
@@ -97,6 +98,12 @@ static void sender_headers_release(struct sender_headers *headers)
         mem_wipe(at->data, strlen(at->data)); // one of them holds the key
     }
     curl_slist_free_all(headers->list);
+    for (size_t i = 0; i < ANSWER_SECRETS; i++) {
+        if (headers->secrets[i] != NULL) {
+            mem_wipe(headers->secrets[i], strlen(headers->secrets[i]));
+            free(headers->secrets[i]);
+        }
+    }
     free(headers);
 }
 
@@ -158,6 +165,10 @@ void sender_set_key(struct sender *sender, const char *key)
     assert(ok); // keys are files of at most 64 KiB
     (void)ok;
     struct sender_headers *headers = sender_headers_create(line.data, sender->merchant_key);
+    headers->secrets[0] = mem_strdup(key);
+    headers->secrets[1] =
+        sender->basic_auth ? mem_strdup(line.data + strlen("Authorization: Basic ")) : NULL;
+    headers->secrets[2] = sender->merchant_key == NULL ? NULL : mem_strdup(sender->merchant_key);
     mem_wipe(line.data, line.len);
     buf_free(&line);
     sender_headers_release(sender->headers);
@@ -314,6 +325,9 @@ static void sender_judge(struct sender_worker *worker, CURLcode code)
     curl_easy_getinfo(worker->easy, CURLINFO_RESPONSE_CODE, &status);
     answer->status = (int)status;
     answer->body = buf_peek(&worker->body);
+    for (size_t i = 0; i < ANSWER_SECRETS; i++) {
+        answer->secrets[i] = str_of(worker->headers->secrets[i]);
+    }
     answer->transport = ANSWER_TRANSPORT_ANSWERED;
     if (code == CURLE_OK || answer->body_too_big) {
         return;
@@ -350,12 +364,15 @@ static void sender_finish(struct sender_worker *worker, CURLcode code)
 {
     sender_judge(worker, code);
     struct answer answer = worker->answer;
+    struct sender_headers *headers = worker->headers; // the answer borrows of them
+    headers->users++;
     // Out of the worker first, which the done call may use again.
     struct buf body = worker->body;
     buf_init(&worker->body, SENDER_ANSWER_MAX);
     int64_t elapsed_ns = clock_now_ns() - worker->started_ns;
     sender_give_back(worker);
     worker->done(worker->ctx, &answer, elapsed_ns);
+    sender_headers_release(headers);
     if (worker->body.data == NULL) {
         worker->body = body; // keeps its memory
         buf_reset(&worker->body);

@@ -1,8 +1,8 @@
 """Whatever the program writes, in a run with every fault there is, holds no value of any customer and
 no secret: each value of each row is a word of its own, and all that was written is searched for them.
 
-Two places may quote values: the column `error` of a row that the API refused (with the API's words),
-and what `render` and `dead show --reveal` are asked to show."""
+Two places may quote values: the column `error` of a row that the API refused (with the API's words,
+but never the key), and what `render` and `dead show --reveal` are asked to show."""
 
 import base64
 import contextlib
@@ -23,6 +23,7 @@ from test_journal import own_mounts
 PASSWORD = "zq-db-password-81c5"
 # A bearer token as long as those of other APIs: what holds it grows several times.
 KEY = "zq-api-key-" + "77aa" * 60
+MERCHANT = "zq-merchant-4d1f"
 
 
 class Words:
@@ -74,10 +75,12 @@ class Words:
         return sorted(set(re.findall(r"zq\d{5}\w*", text)) | set(numbers.findall(text)))
 
 
+BASIC = base64.b64encode(f"{KEY}:".encode()).decode()
+
+
 def secrets_in(text):
-    return [secret for secret in (
-        KEY, KEY[:20], base64.b64encode(f"{KEY}:".encode()).decode()[:40], PASSWORD,
-        "Authorization: B") if secret in text]
+    return [secret for secret in (KEY, KEY[:20], BASIC[:40], MERCHANT, PASSWORD, "Authorization: B")
+            if secret in text]
 
 
 BROKEN = ("email", "mobile", "locale", "ltv_currency", "joined_at", "lifetime_value", "order_count",
@@ -105,11 +108,11 @@ PAUSES = (
 )
 
 
-def fault_for(spec, customer, row):
+def fault_for(spec, customer, row, basic=False):
     words = {"mail": row["email"], "name": "it is " + row["first_name"],
              "all": " ".join(str(v) for v in (row["email"], row["first_name"], row["mobile"],
                                               row["address"]["line1"], row["loyalty_id"]))
-                    + f" with key {KEY} ssn4 {row['ssn4']}"}
+                    + f" ssn4 {row['ssn4']} with key {KEY} of {MERCHANT}" + f" or {BASIC}" * basic}
     return f"customer={customer}," + spec % words
 
 
@@ -142,7 +145,7 @@ def people(db, sandbox, config, words):
         "database": {"dsn": db.cluster.tcp_dsn(db.name, "sync_daemon"),
                      "password_file": str(password_file)},
         "source": {"relation": "crm.people_view", "customer_id": "id", "updated_at": None},
-        "imprint": {"timeout": "1s", "connect_timeout": "1s"},
+        "imprint": {"timeout": "1s", "connect_timeout": "1s", "merchant_key": MERCHANT},
         "retry": {"base": "10ms", "cap": "50ms"}})
 
 
@@ -156,7 +159,7 @@ def add(db, row, thin):
     return customer
 
 
-def fill(db, sandbox, words):
+def fill(db, sandbox, words, basic=False):
     """Application rows and source rows: broken ones, one for each fault, and a good one for each of
     those."""
     for thin in (False, True):
@@ -165,7 +168,7 @@ def fill(db, sandbox, words):
     faults = []
     for number, spec in enumerate(FAULTS):
         row = words.row()
-        faults.append(fault_for(spec, add(db, row, number % 2 == 1), row))
+        faults.append(fault_for(spec, add(db, row, number % 2 == 1), row, basic))
         add(db, words.row(), number % 4 == 1)
     sandbox.faults(*faults)
 
@@ -232,7 +235,7 @@ def check_silent(words, written):
 def test_nothing_that_is_written_holds_a_value_or_a_secret(
         db, sandbox, config, daemon, people, words, log, auth):
     config.change({"log": {"format": log}, "imprint": {"auth": auth}})
-    fill(db, sandbox, words)
+    fill(db, sandbox, words, auth == "basic")
     daemon.start()
     db.wait_drained()
     if log == "logfmt":
@@ -247,7 +250,10 @@ def test_nothing_that_is_written_holds_a_value_or_a_secret(
             written["environment"] = re.sub(r"PYTEST_CURRENT_TEST=\S+", "", file.read())
     written["tables"] = state_tables(db)
     # What was searched for is there, where it may be.
-    assert any(words.found_in(r["error"] or "") for r in db.rows() if r["http_status"])
+    errors = [row["error"] for row in db.rows() if row["http_status"] and row["error"]]
+    assert any(words.found_in(error) for error in errors)
+    assert any("with key (key) of (key)" + " or (key)" * (auth == "basic") in error for error in errors)
+    assert secrets_in("\n".join(errors)) == []
     reveal = [config.command("dead", "show", "--reveal", "--id", str(r["id"])).stdout
               for r in db.rows() if r["status"] == "dead" and not r["thin"]][:3]
     assert words.found_in("".join(reveal))

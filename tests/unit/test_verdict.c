@@ -153,13 +153,19 @@ END_TEST
 
 // ---- bodies too big or too odd for a table ----
 
-static void judge(struct verdict *verdict, int status, struct str body)
+static struct answer answer_of(int status, struct str body)
 {
     struct answer answer;
     answer_init(&answer);
     answer.transport = ANSWER_TRANSPORT_ANSWERED;
     answer.status = status;
     answer.body = body;
+    return answer;
+}
+
+static void judge(struct verdict *verdict, int status, struct str body)
+{
+    struct answer answer = answer_of(status, body);
     verdict_judge(verdict, &answer, CUSTOMER, NULL);
 }
 
@@ -296,6 +302,70 @@ START_TEST(nothing_that_may_be_logged_quotes_the_body)
 }
 END_TEST
 
+// With the key "sk-7/é" and what it was sent as.
+static void judge_with_key(struct verdict *verdict, struct str body)
+{
+    struct answer answer = answer_of(400, body);
+    answer.secrets[0] = STR("sk-7/\xC3\xA9");
+    answer.secrets[1] = STR("c2stNy/DqTo=");
+    verdict_judge(verdict, &answer, CUSTOMER, NULL);
+}
+
+START_TEST(a_key_in_the_answer_is_not_quoted)
+{
+    static const struct {
+        const char *body;
+        const char *error;
+    } cases[] = {
+        {"{\"type\":\"T\",\"message\":\"no sk-7/\xC3\xA9, nor c2stNy/DqTo=!\"}",
+         "T: no (key), nor (key)!"},
+        {"{\"error\":{\"type\":\"T\",\"message\":\"sk-7\\/\\u00e9sk-7/\xC3\xA9 sk-7\"}}",
+         "T: (key)(key) sk-7"},
+        {"{\"type\":\"sk-7/\xC3\xA9\",\"message\":\"\",\"param\":\"c2stNy/DqTo=\"}",
+         "(key) (key): "},
+        {"{\"error\":\"sk-7/\xC3\xA9\",\"status\":400,\"details\":[\"a\",\"Basic "
+         "c2stNy/DqTo=\"]}",
+         "(key): a; Basic (key)"},
+        {"{\"type\":\"T\",\"message\":\"\\ud800 sk-7/\xC3\xA9\"}", "T: \\ud800 (key)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct verdict verdict;
+        judge_with_key(&verdict, str_of(cases[i].body));
+        ck_assert_str_eq(verdict.error, cases[i].error);
+    }
+}
+END_TEST
+
+START_TEST(a_name_with_a_key_inside_is_not_kept)
+{
+    struct answer answer =
+        answer_of(400, STR("{\"type\":\"a_sk-7\",\"message\":\"m\",\"param\":\"b\"}"));
+    struct verdict verdict;
+    verdict_judge(&verdict, &answer, CUSTOMER, NULL);
+    ck_assert_str_eq(verdict.type, "a_sk-7");
+    answer.secrets[0] = STR("sk-7");
+    verdict_judge(&verdict, &answer, CUSTOMER, NULL);
+    ck_assert_str_eq(verdict.type, "");
+    ck_assert_str_eq(verdict.param, "b");
+    ck_assert_str_eq(verdict.error, "a_(key) b: m");
+}
+END_TEST
+
+START_TEST(no_piece_of_a_key_is_left_where_the_error_ends)
+{
+    struct buf body;
+    struct verdict verdict;
+    buf_init(&body, 4096);
+    append_repeated(&body, "{\"type\":\"T\",\"message\":\"", 1);
+    append_repeated(&body, "a", VERDICT_ERROR_CHARS - 3 - 4);
+    append_repeated(&body, "sk-7/\xC3\xA9\"}", 1);
+    judge_with_key(&verdict, buf_peek(&body));
+    ck_assert_uint_eq(strlen(verdict.error), VERDICT_ERROR_CHARS - 4);
+    ck_assert(str_ends(str_of(verdict.error), STR("aa")));
+    buf_free(&body);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("verdict");
@@ -305,6 +375,9 @@ int main(void)
     tcase_add_test(tests, an_error_body_of_absurd_size_is_no_documented_one);
     tcase_add_test(tests, every_prefix_and_every_flipped_byte_is_judged_safely);
     tcase_add_test(tests, nothing_that_may_be_logged_quotes_the_body);
+    tcase_add_test(tests, a_key_in_the_answer_is_not_quoted);
+    tcase_add_test(tests, a_name_with_a_key_inside_is_not_kept);
+    tcase_add_test(tests, no_piece_of_a_key_is_left_where_the_error_ends);
     tcase_set_timeout(tests, 60);
     Suite *suite = suite_create("verdict");
     suite_add_tcase(suite, tests);
