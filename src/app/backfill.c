@@ -244,6 +244,25 @@ static bool backfill_count_source(struct backfill *backfill, struct err *err)
     return ok;
 }
 
+// The count failed: says that it was with --where. Whoever wrote that is to mend it, or the rights
+// that it needs, unless the database is away.
+static bool backfill_blame_where(const struct backfill *backfill, struct err *err)
+{
+    // The connection is dropped for these, as after a failover and for a fault of the protocol.
+    bool writes = session_failed_with(backfill->session, "25006");
+    bool parameter = session_failed_with(backfill->session, "08P01");
+    if (err->kind == ERR_KIND_INTERNAL || writes || parameter) {
+        err->kind = ERR_KIND_USAGE;
+    }
+    if (parameter) {
+        err_set(err, ERR_KIND_USAGE, "$1 and the like stand for nothing here: write the value");
+    }
+    return err->kind == ERR_KIND_UNAVAILABLE
+               ? false
+               : err_context(err, "--where, a condition on columns of %s",
+                             backfill->config->source.relation);
+}
+
 bool backfill_count(struct backfill *backfill, struct err *err)
 {
     bool ok = true;
@@ -257,13 +276,7 @@ bool backfill_count(struct backfill *backfill, struct err *err)
         backfill->total = backfill->limit;
         backfill->total_exact = true;
     }
-    bool writes = !ok && session_failed_with(backfill->session, "25006");
-    if (!ok && backfill->where != NULL && (err->kind == ERR_KIND_INTERNAL || writes)) {
-        err->kind = ERR_KIND_USAGE;
-        return err_context(err, "--where, a condition on columns of %s",
-                           backfill->config->source.relation);
-    }
-    return ok;
+    return ok || backfill->where == NULL ? ok : backfill_blame_where(backfill, err);
 }
 
 // ---- the run's record ------------------------------------------------------------------------

@@ -157,6 +157,13 @@ def test_where_reads_only_and_is_not_logged(db, sandbox, config):
     for wrong in ["public.writes()", "no_such_column = 1", "email =", "1 / (length(email) - length(email)) = 1"]:
         result = done(config, "--where", wrong, code=64)
         assert "--where, a condition on columns of crm.imprint_customers" in result.stderr
+    for parameter in ["$1", "email = $1", "crm_id = $1 AND email = $2"]:
+        result = done(config, "--where", parameter, code=64)
+        assert ("--where, a condition on columns of crm.imprint_customers: $1 and the like stand for nothing"
+                " here: write the value") in result.stderr
+    result = done(config, "--where", "EXISTS (SELECT FROM pg_catalog.pg_authid)", code=78)
+    assert ("--where, a condition on columns of crm.imprint_customers: the database role lacks a right"
+            in result.stderr)
     assert waiting(db) == 0
 
     # Not when it is counted, only when it is walked over.
