@@ -121,6 +121,29 @@ START_TEST(reset_and_truncate_keep_the_memory)
 }
 END_TEST
 
+START_TEST(what_is_appended_within_a_reserve_is_not_moved)
+{
+    struct buf buf;
+    buf_init(&buf, 10000);
+    ck_assert(buf_append_str(&buf, STR("Authorization: ")));
+    ck_assert(buf_reserve(&buf, 5000));
+    const char *memory = buf.data;
+    size_t room = buf.room;
+    check_content(&buf, STR("Authorization: "));
+    for (int i = 0; i < 1000; i++) {
+        ck_assert(i % 2 == 0 ? buf_append(&buf, "12345", 5) : buf_printf(&buf, "%05d", i));
+    }
+    // Neither at another place nor, as realloc may, grown at this one.
+    ck_assert_ptr_eq(buf.data, memory);
+    ck_assert_uint_eq(buf.room, room);
+    ck_assert_uint_eq(buf.len, 5015);
+    ck_assert(!buf_reserve(&buf, 4986));
+    ck_assert(!buf_reserve(&buf, SIZE_MAX));
+    ck_assert(buf_reserve(&buf, 4985));
+    buf_free(&buf);
+}
+END_TEST
+
 START_TEST(taking_empties_it_and_keeps_the_cap)
 {
     struct buf buf;
@@ -153,6 +176,7 @@ int main(void)
     tcase_add_test(tests, a_cap_of_zero_takes_nothing);
     tcase_add_test(tests, grows_over_many_appends);
     tcase_add_test(tests, reset_and_truncate_keep_the_memory);
+    tcase_add_test(tests, what_is_appended_within_a_reserve_is_not_moved);
     tcase_add_test(tests, taking_empties_it_and_keeps_the_cap);
     tcase_set_timeout(tests, 20);
     Suite *suite = suite_create("buf");
