@@ -1,5 +1,6 @@
 #include "config/crosscheck.h"
 
+#include "base/access.h"
 #include "base/mem.h"
 #include "config/dsn.h"
 #include "config/secret.h"
@@ -230,22 +231,6 @@ static void crosscheck_secrets(const struct crosscheck *check)
 
 // Files
 
-// systemd guards this folder itself, and lets nobody set modes there.
-static bool crosscheck_is_credential(const char *path)
-{
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
-    char *real_folder = folder == NULL ? NULL : realpath(folder, NULL);
-    char *real_path = realpath(path, NULL);
-    bool below = false;
-    if (real_folder != NULL && real_path != NULL) {
-        size_t len = strlen(real_folder);
-        below = strncmp(real_path, real_folder, len) == 0 && real_path[len] == '/';
-    }
-    free(real_folder);
-    free(real_path);
-    return below;
-}
-
 // NULL, or why the file will not do.
 static const char *crosscheck_try_file(const char *path, bool secret)
 {
@@ -261,8 +246,8 @@ static const char *crosscheck_try_file(const char *path, bool secret)
         reason = "Not a regular file";
     } else if (status.st_size == 0) {
         reason = "It is empty";
-    } else if (secret && (status.st_mode & S_IRWXO) != 0 && !crosscheck_is_credential(path)) {
-        reason = "Other users may access it; remove their rights (chmod o=)";
+    } else if (secret && access_is_open(path, &status)) {
+        reason = access_open_reason;
     }
     if (fd >= 0) {
         close(fd);

@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include "base/access.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -13,8 +14,8 @@
 
 enum { FILE_SECRET_MAX = 65536 };
 
-// Reads up to `room` bytes; -1 with errno on failure.
-static ssize_t file_read(const char *path, char *bytes, size_t room)
+// Reads up to `room` bytes; -1 with errno on failure. `status` is that of the file that was read.
+static ssize_t file_read(const char *path, char *bytes, size_t room, struct stat *status)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
@@ -29,6 +30,7 @@ static ssize_t file_read(const char *path, char *bytes, size_t room)
         }
         len += got > 0 ? (size_t)got : 0;
     }
+    got = fstat(fd, status) == 0 ? got : -1;
     int saved = errno;
     close(fd);
     errno = saved;
@@ -59,10 +61,13 @@ static bool file_is_blank(char c)
 bool file_read_secret(const char *path, char **secret, struct err *err)
 {
     char *bytes = mem_calloc(FILE_SECRET_MAX + 2, 1);
-    ssize_t len = file_read(path, bytes, FILE_SECRET_MAX + 1);
+    struct stat status;
+    ssize_t len = file_read(path, bytes, FILE_SECRET_MAX + 1, &status);
     bool ok = len >= 0;
     if (!ok) {
         err_set(err, ERR_KIND_CONFIG, "cannot read %s: %s", path, strerror(errno));
+    } else if (access_is_open(path, &status)) {
+        ok = err_set(err, ERR_KIND_CONFIG, "cannot use %s: %s", path, access_open_reason);
     } else {
         struct str text = {bytes, (size_t)len};
         while (text.len > 0 && file_is_blank(text.ptr[text.len - 1])) {

@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 // The content without white space at its end, NUL-terminated, in `*secret`; the caller wipes and
-// frees it. Fails for a file that is missing, unreadable, empty, over 64 KiB or holds a line break
-// or control character inside; the text names the path and never the content.
+// frees it. Fails for a file that is missing, unreadable, empty, over 64 KiB, open to other
+// users (see base/access.h) or holds a line break or control character inside; the text names the
+// path and never the content.
 bool file_read_secret(const char *path, char **secret, struct err *err) MUST_CHECK;
 
 // By which a file that was replaced or written is known. All zero where there is none.

@@ -336,6 +336,43 @@ def test_a_key_file_that_changes_is_read_without_a_signal(db, sandbox, config, d
     assert not answers(daemon) and OTHER_KEY not in daemon.log()
 
 
+def test_a_key_file_that_others_may_read_is_not_taken_over(db, sandbox, config, daemon):
+    daemon.start()
+    sandbox.keys(KEY, OTHER_KEY)
+    new = config.folder / "new"
+    new.write_text(OTHER_KEY)
+    new.chmod(0o644)
+    new.replace(config.key_file)
+    warning = daemon.wait_event("api.key", level="warning")
+    assert "Other users may access it; remove their rights (chmod o=)" in warning["reason"]
+    assert str(config.key_file) in warning["reason"] and OTHER_KEY not in daemon.log()
+    sandbox.keys(KEY)
+    [row_id] = add_many(db, 1)
+    assert db.wait_settled(row_id)["status"] == "done"  # the key of before
+    config.key_file.chmod(0o640)
+    daemon.wait_event("api.key", level="info")
+    sandbox.keys(OTHER_KEY)
+    [row_id] = add_many(db, 1)
+    assert db.wait_settled(row_id)["status"] == "done"
+    assert {e["status"] for e in sandbox.journal()} == {200}
+
+
+def test_a_password_file_that_others_may_read_is_not_used(db, sandbox, config, daemon):
+    password_file = config.folder / "db_password"
+    password_file.write_text("zq-password\n")
+    config.change({"database": {"password_file": str(password_file)}})
+    daemon.start()
+    password_file.chmod(0o644)
+    db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'sync_daemon'")
+    daemon.wait_event("stats", 4, paused="database")
+    assert len(daemon.events("db.connect")) == 1
+    assert "chmod o=" in config.command("status").stderr
+    password_file.chmod(0o600)
+    daemon.wait_event("db.connect", 2)
+    [row_id] = add_many(db, 1)
+    assert db.wait_settled(row_id)["status"] == "done"
+
+
 def test_a_key_file_that_cannot_be_used_is_said_once(db, sandbox, config, daemon):
     daemon.start()
     config.key_file.write_text("")

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SECRET_MAX_BYTES = 65536 };
@@ -120,6 +121,40 @@ START_TEST(says_which_file_cannot_be_read_and_why)
 }
 END_TEST
 
+START_TEST(refuses_a_file_that_others_may_access)
+{
+    static const mode_t open_modes[] = {0604, 0602, 0601, 0644};
+    static const mode_t right_modes[] = {0600, 0640, 0660};
+    must_write("hunter", 6);
+    struct err err = {.kind = ERR_KIND_NONE};
+    for (size_t i = 0; i < sizeof open_modes / sizeof open_modes[0]; i++) {
+        ck_assert_int_eq(chmod(path, open_modes[i]), 0);
+        check_refused("hunter", 6, "chmod o=");
+    }
+    for (size_t i = 0; i < sizeof right_modes / sizeof right_modes[0]; i++) {
+        char *secret = NULL;
+        ck_assert_int_eq(chmod(path, right_modes[i]), 0);
+        ck_assert(file_read_secret(path, &secret, &err));
+        free(secret);
+    }
+}
+END_TEST
+
+START_TEST(a_credential_of_systemd_may_have_any_mode)
+{
+    char *secret = NULL;
+    struct err err = {.kind = ERR_KIND_NONE};
+    must_write("hunter", 6);
+    ck_assert_int_eq(chmod(path, 0644), 0);
+    ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", "/tmp", 1), 0);
+    ck_assert_msg(file_read_secret(path, &secret, &err), "%s", err.text);
+    free(secret);
+    ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", "/tm", 1), 0);
+    check_refused("hunter", 6, "chmod o=");
+    ck_assert_int_eq(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+}
+END_TEST
+
 START_TEST(a_stamp_tells_a_file_from_another)
 {
     must_write("one", 3);
@@ -158,6 +193,8 @@ int main(void)
     tcase_add_test(tests, refuses_control_characters_inside);
     tcase_add_test(tests, the_bound_is_64_kib);
     tcase_add_test(tests, says_which_file_cannot_be_read_and_why);
+    tcase_add_test(tests, refuses_a_file_that_others_may_access);
+    tcase_add_test(tests, a_credential_of_systemd_may_have_any_mode);
     tcase_add_test(tests, a_stamp_tells_a_file_from_another);
     tcase_add_test(tests, a_stamp_tells_a_file_from_none);
     tcase_add_checked_fixture(tests, make_file, remove_file);
