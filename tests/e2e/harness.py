@@ -48,6 +48,13 @@ def imprint_sync():
     return program("imprint-sync")
 
 
+def is_sanitized():
+    """Whether it is a sanitizer build, which maps terabytes and handles its crashes itself."""
+    names = subprocess.run(["nm", "--dynamic", imprint_sync()], capture_output=True, text=True,
+                           check=True).stdout
+    return re.search(r" \w __(asan|ubsan)_", names) is not None
+
+
 def spawn(arguments, signal_name="TERM", **options):
     """A process that gets `signal_name` when this process ends."""
     return subprocess.Popen(

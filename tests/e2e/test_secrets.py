@@ -307,6 +307,12 @@ def test_nor_does_the_journal(db, sandbox, config, people, words):
 
 # ---- memory ------------------------------------------------------------------------------------
 
+@pytest.fixture
+def plain_memory():
+    if harness.is_sanitized():
+        pytest.skip("a sanitizer build")
+
+
 def memory_of(process):
     """All of its memory that it may write; None where this user may not look."""
     parts = []
@@ -325,7 +331,8 @@ def memory_of(process):
 
 
 @pytest.mark.parametrize("auth", ["bearer", "basic"])
-def test_a_key_that_is_replaced_is_wiped(db, sandbox, config, daemon, monkeypatch, auth):
+def test_a_key_that_is_replaced_is_wiped(db, sandbox, config, daemon, monkeypatch, auth,
+                                          plain_memory):
     """No copy of it is left, neither as it was read nor as a header."""
     monkeypatch.setenv("IMPRINT_SYNC_DUMPABLE", "1")
     old, new = ("".join(f"{n * factor % 9973:04d}" for n in range(100)) for factor in (37, 101))
@@ -357,7 +364,7 @@ def ends_with_core(daemon):
     return os.WCOREDUMP(status)
 
 
-def test_a_crash_leaves_no_core_unless_asked(db, sandbox, config, daemon, monkeypatch):
+def test_a_crash_leaves_no_core_unless_asked(db, sandbox, config, daemon, monkeypatch, plain_memory):
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("this machine allows no core dumps")
     daemon.wrapper = ["prlimit", f"--core={resource.getrlimit(resource.RLIMIT_CORE)[1]}", "--"]
