@@ -190,6 +190,7 @@ def test_every_key_of_stats_becomes_a_metric():
 def test_pauses_watches_and_backfills(tmp_path, form):
     lines = [logfmt("stats", paused="down"), logfmt("db.lost", "error"),
              logfmt("db.connect"), logfmt("watch.error", "error", relation="crm.orders"),
+             logfmt("daemon.stuck", "error", reason="settle"), logfmt("daemon.moving", reason="settle"),
              logfmt("backfill.start", name="all"), logfmt("backfill.start", name="other"),
              logfmt("backfill.progress", name="all", done=500, enqueued=9),
              logfmt("backfill.done", name="other", done=7),
@@ -198,6 +199,7 @@ def test_pauses_watches_and_backfills(tmp_path, form):
     assert [key for key, value in found.items() if "paused{" in key and value] \
         == ['imprint_sync_paused{reason="url"}']
     assert found["imprint_sync_watch_problems_total"] == 1
+    assert found["imprint_sync_stuck_total"] == 1
     assert found['imprint_sync_backfill_running{name="all"}'] == 1
     assert found['imprint_sync_backfill_running{name="other"}'] == 0
     assert found['imprint_sync_backfill_done_rows{name="all"}'] == 500
@@ -230,7 +232,7 @@ def promtool(folder, *arguments):
                           timeout=60, check=False)
 
 
-AT_ONCE = {"ImprintSyncChangesMissed", "ImprintSyncDeadRows"}  # one is enough
+AT_ONCE = {"ImprintSyncChangesMissed", "ImprintSyncDeadRows", "ImprintSyncStuck"}  # one is enough
 
 
 def rules_tested(folder, changes):

@@ -18,7 +18,6 @@ def versioned(lab, way, changes=None):
 def daemon(lab, results, case, way, kind, count, changes=None):
     lab.empty_outbox()
     lab.add_rows(kind, count)
-    lab.db.execute("CHECKPOINT")
     results.add_cost(NAME, case, count, lab.once(versioned(lab, way, changes)))
 
 
