@@ -50,7 +50,7 @@ def imprint_sync():
 
 def is_sanitized():
     """Whether it is a sanitizer build, which maps terabytes and handles its crashes itself."""
-    names = subprocess.run(["nm", "--dynamic", imprint_sync()], capture_output=True, text=True,
+    names = subprocess.run(["nm", "--dynamic", program("imprint-sync")], capture_output=True, text=True,
                            check=True).stdout
     return re.search(r" \w __(asan|ubsan)_", names) is not None
 
