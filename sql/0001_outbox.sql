@@ -80,7 +80,9 @@ CREATE TABLE imprint_sync.outbox (
     run_id      bigint,
     attempts    int         NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     priority    smallint    NOT NULL DEFAULT 0 CHECK (priority IN (0, 1)),
-    slot        smallint    GENERATED ALWAYS AS (imprint_sync.slot_of(customer_id)) STORED,
+    -- slot_of(), written out: each statement that inserts would inline it anew, for 10 us.
+    slot        smallint    GENERATED ALWAYS AS ((get_byte(sha256(decode(
+        replace(lower(customer_id COLLATE "C"), E'\\', E'\\\\'), 'escape')), 0) & 63)::smallint) STORED,
     customer_id text        NOT NULL,
     -- NULL: a thin row. A JSON null, as some ORMs write it, is refused.
     payload     jsonb       CHECK (jsonb_typeof(payload) = 'object'),
@@ -152,15 +154,12 @@ CREATE FUNCTION imprint_sync.outbox_wake() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Not SELECT last_value: without a subquery the usual answer, no, costs 10 us less.
-    IF extract(epoch FROM clock_timestamp()) < pg_sequence_last_value('imprint_sync.idle_until')
-       -- PREPARE TRANSACTION fails after a NOTIFY.
-       AND current_setting('max_prepared_transactions') = '0'
+    -- PREPARE TRANSACTION fails after a NOTIFY. COMMIT fails when the queue is full, which one
+    -- stuck listener of anybody's can cause.
+    IF current_setting('max_prepared_transactions') = '0'
+       AND pg_notification_queue_usage() < 0.5 AND EXISTS (SELECT FROM added)
     THEN
-        -- COMMIT fails when the queue is full, which one stuck listener of anybody's can cause.
-        IF pg_notification_queue_usage() < 0.5 AND EXISTS (SELECT FROM added) THEN
-            PERFORM pg_notify('imprint_sync', '');
-        END IF;
+        PERFORM pg_notify('imprint_sync', '');
     END IF;
     RETURN NULL;
 END
@@ -168,7 +167,12 @@ $$;
 
 CREATE TRIGGER outbox_wake AFTER INSERT ON imprint_sync.outbox
     REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION imprint_sync.outbox_wake();
+    -- Here, not in the function: the usual answer, no, costs 5 us instead of 20.
+    FOR EACH STATEMENT WHEN (extract(epoch FROM clock_timestamp())
+                             < pg_sequence_last_value('imprint_sync.idle_until'))
+    EXECUTE FUNCTION imprint_sync.outbox_wake();
+-- The condition is evaluated with the rights of whoever inserts.
+GRANT SELECT ON SEQUENCE imprint_sync.idle_until TO PUBLIC;
 
 
 -- 3. What was last accepted ------------------------------------------------------------------

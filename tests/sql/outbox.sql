@@ -16,6 +16,12 @@ SELECT is((SELECT count(DISTINCT imprint_sync.slot_of(i::text)) FROM generate_se
           'all 64 slots are used');
 SELECT ok((SELECT min(imprint_sync.slot_of(i::text)) = 0 AND max(imprint_sync.slot_of(i::text)) = 63
              FROM generate_series(1, 5000) i), 'and no other');
+-- the column has it written out
+INSERT INTO imprint_sync.outbox (customer_id) SELECT i::text FROM generate_series(1, 200) i
+UNION ALL VALUES ('AbC-1'), (E'a\\x41'), ('\x41'), ('É'), ('a\b\\c'), (repeat('é', 200));
+SELECT is((SELECT count(*) FROM imprint_sync.outbox WHERE slot = imprint_sync.slot_of(customer_id)),
+          206::bigint, 'the column slot is slot_of the customer');
+DELETE FROM imprint_sync.outbox;
 SELECT is((SELECT provolatile FROM pg_proc WHERE oid = 'imprint_sync.slot_of(text)'::regprocedure), 'i',
           'slot_of is immutable');
 

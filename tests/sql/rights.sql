@@ -34,7 +34,10 @@ CREATE FUNCTION pg_temp.public_may(f oid) RETURNS boolean LANGUAGE sql AS $$
     SELECT EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
                     WHERE p.oid = f AND a.grantee = 0 AND a.privilege_type = 'EXECUTE') $$;
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'imprint_sync'::regnamespace AND pg_temp.public_may(oid)),
-          'slot_of', 'PUBLIC may execute the generated column''s function and no other');
+          'slot_of', 'PUBLIC may execute slot_of and no other function');
+SELECT is((SELECT string_agg(c.relname || ' ' || a.privilege_type, ', ') FROM pg_class c, aclexplode(c.relacl) a
+            WHERE c.relnamespace = 'imprint_sync'::regnamespace AND a.grantee = 0),
+          'idle_until SELECT', 'and read the sequence that the wake-up trigger''s condition needs, nothing else');
 SET LOCAL ROLE imprint_sync_owner;
 CREATE FUNCTION imprint_sync.t_later() RETURNS int LANGUAGE sql AS 'SELECT 1';
 RESET ROLE;

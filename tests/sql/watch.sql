@@ -107,6 +107,9 @@ SELECT imprint_sync.watch('t_crm.source', 'imprint_id', 'imprint_id', 't_crm.pre
 SELECT is(pg_temp.enqueued($$INSERT INTO t_crm.prefs VALUES ('P1', true), ('P1', false), (NULL, true), ('P2', true)$$), 'P1 P2', 'direct: INSERT');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.prefs SET imprint_id = 'P3' WHERE imprint_id = 'P2'$$), 'P2 P3', 'direct: moved');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.prefs SET news = news$$), '', 'direct: unchanged');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.prefs SET news = false WHERE imprint_id IS NULL$$), '', 'direct: nobody''s row');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.prefs SET imprint_id = 'P4' WHERE imprint_id IS NULL$$), 'P4', 'direct: it becomes somebody''s');
+SELECT is((SELECT count(*) FROM imprint_sync.watch_error), 0::bigint, 'and nothing failed so far');
 SELECT is(pg_temp.enqueued($$DELETE FROM t_crm.prefs WHERE imprint_id = 'P1'$$), 'P1', 'direct: DELETE, key not unique');
 
 -- two source rows with one Imprint id: the daemon settles that as dead, it needs no two rows
