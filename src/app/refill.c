@@ -4,13 +4,16 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "domain/cursor.h"
+#include "domain/pace.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Polls begin at least so far apart: near the present they find few rows, and some again.
+// Polls begin so far apart under load: near the present they find few rows, and some again. What
+// comes alone is found at once, and so is that nothing came behind it.
 #define REFILL_PACE_NS (20 * CLOCK_NS_PER_MS)
+#define REFILL_AT_ONCE 4
 // So are looks for live changes only, while backfills fill the memory.
 #define REFILL_LIVE_NS (50 * CLOCK_NS_PER_MS)
 // A sweep never takes more than a twentieth of the time.
@@ -36,6 +39,7 @@ struct refill {
     bool refold; // the fold under way was made by the configuration before
     int64_t call_ns;
     int64_t answered_ns; // the last call
+    struct pace pace;
     int64_t next_poll_ns;
     int64_t next_live_ns;
 
@@ -66,6 +70,7 @@ struct refill *refill_create(const struct refill_parts *parts)
     struct refill *refill = mem_calloc(1, sizeof *refill);
     refill->parts = *parts;
     refill->fold_max = (size_t)parts->config->outbox.batch;
+    refill->pace = (struct pace){.every_ns = REFILL_PACE_NS, .burst = REFILL_AT_ONCE};
     const struct intake_parts intake = {.log = parts->log,
                                         .config = parts->config,
                                         .updates = parts->updates,
@@ -416,7 +421,7 @@ static void refill_schedule(struct refill *refill, bool found, int64_t now)
     // Empty means that the part behind the cursors was looked at as well.
     refill->empty = !found && !sweeping && (refill->sweep_in_call || refill->empty);
     if (found || refill->woken || refill->stale) {
-        refill->next_poll_ns = refill->call_ns + REFILL_PACE_NS;
+        refill->next_poll_ns = pace_next_ns(&refill->pace);
     } else if (refill->parts.listening && !refill->idle) {
         refill->next_poll_ns = now; // declare, and look once more behind that
     } else {
@@ -540,6 +545,7 @@ static void refill_poll(struct refill *refill, int64_t limit, struct refill_poll
     poll.skip = skip;
     refill->call = REFILL_CALL_POLL;
     refill->call_ns = now;
+    pace_begin(&refill->pace, now);
     refill->stale = false;
     refill->woken = false;
     outbox_poll(refill->parts.outbox, &poll, refill_on_polled, call);

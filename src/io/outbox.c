@@ -75,6 +75,20 @@ struct pgjob *outbox_job(const struct outbox *outbox, pgjob_done_fn on_done,
     return pgjob_create(outbox->timeout_ns, on_done, copy);
 }
 
+// So few customers that planning a statement for them takes longer than running it.
+enum { OUTBOX_FEW = 16 };
+
+static void outbox_statement_for(struct pgjob *job, const char *sql, size_t count)
+{
+    if (count <= OUTBOX_FEW) {
+        // A plan that is made once must not depend on how large the tables were then.
+        pgjob_plan_settings(job, outbox_sql_by_index);
+        pgjob_prepared(job, sql);
+    } else {
+        pgjob_statement(job, sql);
+    }
+}
+
 // ---- what fails ----------------------------------------------------------------------------
 
 #define OUTBOX_SAY_AGAIN_NS (60 * CLOCK_NS_PER_SEC)
@@ -122,8 +136,11 @@ struct outbox_poll_call {
 };
 
 static const char outbox_poll_clock[] = "SELECT (extract(epoch FROM now()) * 1000000)::int8";
+// A crash of the server ends the connection, and all is declared anew: no COMMIT has to wait for
+// it.
 static const char outbox_poll_idle[] =
-    "SELECT imprint_sync.idle(CASE WHEN $1 = 0 THEN 0"
+    "SELECT set_config('synchronous_commit', 'off', true), imprint_sync.idle(CASE WHEN $1 = 0 THEN "
+    "0"
     " ELSE ceil(extract(epoch FROM clock_timestamp()))::int8 + $1::int8 END)";
 // ORDER BY repeats the whole index: with less of it the planner has been seen to walk the primary
 // key instead.
@@ -272,14 +289,14 @@ void outbox_poll(struct outbox *outbox, const struct outbox_poll *poll, outbox_p
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_polled, call);
     // After an ANALYZE over a long queue the planner has been seen to read and sort each lane as a
     // whole, for sixteen rows of it.
-    pgjob_statement(job, outbox_sql_walk);
+    pgjob_prepared(job, outbox_sql_walk);
     if (poll->idle_for_s >= 0) {
         // Before the last look, so that what commits behind it wakes us.
-        pgjob_statement(job, outbox_poll_idle);
+        pgjob_prepared(job, outbox_poll_idle);
         pgjob_param_int64(job, poll->idle_for_s);
     }
-    pgjob_statement(job, outbox_poll_clock);
-    pgjob_statement(job, outbox_poll_probe);
+    pgjob_prepared(job, outbox_poll_clock);
+    pgjob_prepared(job, outbox_poll_probe);
     outbox_add_lanes(job, poll, call);
     pgjob_param(job, outbox_text_array(poll->skip, poll->skip_count));
     pgjob_param_text(job, poll->skip_thin ? "true" : "false");
@@ -383,7 +400,7 @@ void outbox_fold(struct outbox *outbox, const char *const *keys, size_t count,
 {
     struct pgjob *job =
         outbox_job(outbox, outbox_on_folded, (struct outbox_call){.folded = done, .ctx = ctx});
-    pgjob_statement(job, outbox_fold_sql(outbox, mode));
+    outbox_statement_for(job, outbox_fold_sql(outbox, mode), count);
     pgjob_param(job, outbox_text_array(keys, count));
     pgjob_param_text(job, outbox->system_id);
     pgjob_param_text(job, outbox->timeline);
@@ -598,9 +615,9 @@ void outbox_settle(struct outbox *outbox, struct update *const *updates, size_t 
         outbox_add_rows(&rows, updates[i], i + 1);
     }
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_settled, call);
-    pgjob_statement(job, outbox->settle);
+    outbox_statement_for(job, outbox->settle, count);
     outbox_add_params(job, outbox, &customers, &rows);
-    pgjob_statement(job, outbox_settle_more);
+    outbox_statement_for(job, outbox_settle_more, count);
     pgjob_param(job, outbox_update_keys(updates, count));
     pgconn_submit(outbox->conn, job);
 }

@@ -193,6 +193,9 @@ static void outbox_on_look(void *ctx, const struct pgconn_failure *failure,
         return;
     }
     call->hello.behind_pooler = pgrows_int64(rows[0], 0, 0) != pgconn_backend_pid(outbox->conn);
+    if (!call->hello.behind_pooler) {
+        pgconn_has_session(outbox->conn);
+    }
     if (!pgrows_bool(rows[0], 0, 1)) {
         call->hello.schema = OUTBOX_SCHEMA_MISSING;
         outbox_hello_end(call, NULL);
@@ -323,7 +326,7 @@ static void outbox_on_plan(void *ctx, const struct pgconn_failure *failure,
 
 // A small table is scanned, or merged as a whole, although it has an index; with these only one
 // that has none is.
-static const char outbox_plan_by_index[] =
+const char outbox_sql_by_index[] =
     "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true)";
 
 void outbox_plan_source(struct outbox *outbox, outbox_plan_fn done, void *ctx)
@@ -337,7 +340,7 @@ void outbox_plan_source(struct outbox *outbox, outbox_plan_fn done, void *ctx)
     (void)ok;
     *call = (struct outbox_plan_call){.done = done, .ctx = ctx, .sql = buf_take(&sql)};
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_plan, call);
-    pgjob_statement(job, outbox_plan_by_index);
+    pgjob_statement(job, outbox_sql_by_index);
     pgjob_statement(job, call->sql);
     pgjob_param_text(job, "1");
     pgconn_submit(outbox->conn, job);

@@ -73,6 +73,10 @@ char *outbox_sql_key_match(const char *column, const char *type_name, const char
 // First in a transaction that counts or polls: sets the planner to walk along the indexes.
 extern const char outbox_sql_walk[];
 
+// First in a transaction that looks up a few rows by an index which there is: a small table is not
+// read as a whole either.
+extern const char outbox_sql_by_index[];
+
 // `name` as a quoted SQL identifier; the caller frees it.
 char *outbox_sql_identifier(const char *name);
 

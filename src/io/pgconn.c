@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "io/file.h"
 #include "io/pghosts.h"
+#include "io/pgplans.h"
 
 #include <assert.h>
 #include <libpq-fe.h>
@@ -19,8 +20,9 @@ enum {
     PGJOB_STATEMENTS = 12,
     PGJOB_PARAMS = 48,
     PGJOB_SIMPLE_MAX = 16 << 20,
-    PGCONN_DEPTH = 4,  // jobs under way at once
-    PGCONN_BEFORE = 4, // answers before those of a job's statements: BEGIN and three times SET
+    PGJOB_ANSWERS = 2 * PGJOB_STATEMENTS + 8, // each statement may be prepared before it runs
+    PGCONN_DEPTH = 4,                         // jobs under way at once
+    PGCONN_NOBODYS = -1,                      // an answer that is no statement's
 };
 
 // Behind the server's own statement_timeout: then the connection is dead, not the statement slow.
@@ -35,13 +37,15 @@ enum {
 
 struct pgjob_statement {
     char *sql; // owned
+    bool prepared;
     int first_param;
     int param_count;
 };
 
 struct pgjob {
     STAILQ_ENTRY(pgjob) link;
-    char *simple; // owned; NULL for a pipelined transaction
+    char *simple;              // owned; NULL for a pipelined transaction
+    const char *plan_settings; // borrowed; NULL: none
     int64_t timeout_ns;
     pgjob_done_fn done;
     void *ctx;
@@ -51,8 +55,12 @@ struct pgjob {
     int param_count;
 
     // While under way:
-    int64_t deadline_ns; // 0 until it is its turn
-    int at;              // which answer comes next: see PGCONN_BEFORE; last COMMIT
+    int64_t deadline_ns;                // 0 until it is its turn
+    signed char answers[PGJOB_ANSWERS]; // to which statement each of its answers belongs
+    int answer_count;
+    int at;        // which answer comes next
+    bool prepares; // it uses prepared statements
+    bool plainly;  // it must not: one of them did not do
     PGresult *results[PGJOB_STATEMENTS];
     bool failed;
     struct pgconn_failure failure;
@@ -90,6 +98,9 @@ struct pgconn {
     struct pgjob_queue again; // stood behind a failed job in the pipeline; go first afterwards
     bool rolling_back;
     int64_t rollback_deadline_ns;
+
+    bool has_session;
+    struct pgplans plans; // prepared in it, as soon as what was sent has run
 };
 
 static void pgconn_next_address(struct pgconn *conn);
@@ -151,6 +162,17 @@ void pgjob_statement(struct pgjob *job, const char *sql)
         (struct pgjob_statement){.sql = mem_strdup(sql), .first_param = job->param_count};
 }
 
+void pgjob_prepared(struct pgjob *job, const char *sql)
+{
+    pgjob_statement(job, sql);
+    job->statements[job->statement_count - 1].prepared = true;
+}
+
+void pgjob_plan_settings(struct pgjob *job, const char *sql)
+{
+    job->plan_settings = sql;
+}
+
 void pgjob_param(struct pgjob *job, char *value)
 {
     assert(job->statement_count > 0 && job->param_count < PGJOB_PARAMS);
@@ -185,6 +207,7 @@ static void pgjob_rewind(struct pgjob *job)
 {
     pgjob_drop_results(job);
     job->at = 0;
+    job->answer_count = 0;
     job->failed = false;
     job->deadline_ns = 0;
 }
@@ -333,6 +356,8 @@ static void pgconn_close(struct pgconn *conn)
     conn->watch = NULL;
     PQfinish(conn->pg);
     conn->pg = NULL;
+    conn->has_session = false;
+    pgplans_clear(&conn->plans);
     loop_timer_unset(conn->timer);
 }
 
@@ -515,16 +540,90 @@ static void pgconn_on_timer(void *ctx)
 
 // ---- sending -------------------------------------------------------------------------------
 
-static bool pgconn_send(struct pgconn *conn, const char *sql, const struct pgjob *job,
-                        const struct pgjob_statement *statement)
+// The answer that comes next to what was sent of the job belongs to statement `index`.
+static void pgjob_expect(struct pgjob *job, int index)
 {
+    assert(job->answer_count < PGJOB_ANSWERS);
+    job->answers[job->answer_count++] = (signed char)index;
+}
+
+static bool pgconn_send(struct pgconn *conn, const char *sql, struct pgjob *job)
+{
+    if (job != NULL) {
+        pgjob_expect(job, PGCONN_NOBODYS);
+    }
+    return PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+// Prepares it first if that was not done yet. `statement` has its parameters; NULL: none.
+static bool pgconn_send_prepared(struct pgconn *conn, struct pgjob *job, const char *sql,
+                                 const struct pgjob_statement *statement, int index)
+{
+    char name[PGPLANS_NAME_SIZE];
+    int number = pgplans_find(&conn->plans, sql);
+    bool known = number >= 0;
+    number = known ? number : pgplans_add(&conn->plans, sql);
+    pgplans_name(number, name);
+    if (!known) {
+        pgjob_expect(job, PGCONN_NOBODYS);
+        if (PQsendPrepare(conn->pg, name, sql, 0, NULL) != 1) {
+            return false;
+        }
+    }
     int count = statement == NULL ? 0 : statement->param_count;
     const char *const *values =
         count == 0 ? NULL : (const char *const *)job->params + statement->first_param;
-    return PQsendQueryParams(conn->pg, sql, count, NULL, values, NULL, NULL, 0) == 1;
+    pgjob_expect(job, index);
+    return PQsendQueryPrepared(conn->pg, name, count, values, NULL, NULL, 0) == 1;
 }
 
-static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
+static bool pgconn_send_statement(struct pgconn *conn, struct pgjob *job, int index)
+{
+    const struct pgjob_statement *statement = &job->statements[index];
+    if (statement->prepared && job->prepares) {
+        return pgconn_send_prepared(conn, job, statement->sql, statement, index);
+    }
+    const char *const *values = (const char *const *)job->params + statement->first_param;
+    pgjob_expect(job, index);
+    return PQsendQueryParams(conn->pg, statement->sql, statement->param_count, NULL, values, NULL,
+                             NULL, 0) == 1;
+}
+
+// Which it has yet to prepare, at most.
+static int pgconn_unknown_plans(const struct pgconn *conn, const struct pgjob *job)
+{
+    int count = job->plan_settings != NULL;
+    for (int i = 0; i < job->statement_count; i++) {
+        count +=
+            job->statements[i].prepared && pgplans_find(&conn->plans, job->statements[i].sql) < 0;
+    }
+    return count;
+}
+
+// Settings for a job that may prepare. What is planned once is planned for any parameters.
+static bool pgconn_send_plan_mode(struct pgconn *conn, struct pgjob *job)
+{
+    int prepared = 0;
+    for (int i = 0; i < job->statement_count; i++) {
+        prepared += job->statements[i].prepared;
+    }
+    job->prepares = conn->has_session && !job->plainly && prepared > 0;
+    if (!job->prepares) {
+        return true;
+    }
+    if (conn->plans.count + pgconn_unknown_plans(conn, job) > PGPLANS_MAX) {
+        // Those of configurations before a reload.
+        pgplans_clear(&conn->plans);
+        if (!pgconn_send(conn, "DEALLOCATE ALL", job)) {
+            return false;
+        }
+    }
+    return pgconn_send(conn, "SET LOCAL plan_cache_mode = force_generic_plan", job) &&
+           (job->plan_settings == NULL ||
+            pgconn_send_prepared(conn, job, job->plan_settings, NULL, PGCONN_NOBODYS));
+}
+
+static bool pgconn_send_job(struct pgconn *conn, struct pgjob *job)
 {
     if (job->simple != NULL) {
         return PQexitPipelineMode(conn->pg) == 1 && PQsendQuery(conn->pg, job->simple) == 1;
@@ -538,13 +637,13 @@ static bool pgconn_send_job(struct pgconn *conn, const struct pgjob *job)
              (long long)(lock_ns / CLOCK_NS_PER_MS));
     // Compiling a statement took up to 5 s, running it 20 ms: with many rows a part of the settle
     // that is hardly ever needed looks expensive.
-    bool ok = pgconn_send(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", NULL, NULL) &&
-              pgconn_send(conn, timeout, NULL, NULL) && pgconn_send(conn, lock, NULL, NULL) &&
-              pgconn_send(conn, "SET LOCAL jit = off", NULL, NULL);
+    bool ok = pgconn_send(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", job) &&
+              pgconn_send(conn, timeout, job) && pgconn_send(conn, lock, job) &&
+              pgconn_send(conn, "SET LOCAL jit = off", job) && pgconn_send_plan_mode(conn, job);
     for (int i = 0; ok && i < job->statement_count; i++) {
-        ok = pgconn_send(conn, job->statements[i].sql, job, &job->statements[i]);
+        ok = pgconn_send_statement(conn, job, i);
     }
-    return ok && pgconn_send(conn, "COMMIT", NULL, NULL) && PQpipelineSync(conn->pg) == 1;
+    return ok && pgconn_send(conn, "COMMIT", job) && PQpipelineSync(conn->pg) == 1;
 }
 
 // The head of those that wait; NULL while there is none or nothing may be sent.
@@ -617,15 +716,16 @@ static void pgconn_pump(struct pgconn *conn)
 static void pgconn_take_result(struct pgjob *job, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
-    int index = job->simple != NULL ? 0 : job->at - PGCONN_BEFORE;
+    int index = 0; // of a simple query's results the last one stays
+    if (job->simple == NULL) {
+        index = job->at < job->answer_count ? job->answers[job->at] : PGCONN_NOBODYS;
+    }
     if (status == PGRES_FATAL_ERROR && !job->failed) {
         job->failed = true;
         job->failure = pgconn_failure_of(result, job->simple != NULL);
     }
     bool rows = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-    // COMMIT's own result is nobody's.
-    bool wanted = index >= 0 && index < (job->simple != NULL ? 1 : job->statement_count);
-    if (rows && wanted) {
+    if (rows && index != PGCONN_NOBODYS) {
         PQclear(job->results[index]);
         job->results[index] = result;
         return;
@@ -641,7 +741,11 @@ static void pgconn_roll_back(struct pgconn *conn)
     conn->rollback_deadline_ns = loop_now_ns(conn->loop) + PGCONN_GRACE_NS;
     pgjob_queue_move(&conn->again, &conn->waiting);
     pgjob_queue_move(&conn->waiting, &conn->again);
-    if (!pgconn_send(conn, "ROLLBACK", NULL, NULL) || PQpipelineSync(conn->pg) != 1) {
+    // Behind what failed nothing was prepared, and nobody knows where that was.
+    bool ok = pgconn_send(conn, "ROLLBACK", NULL) &&
+              (conn->plans.count == 0 || pgconn_send(conn, "DEALLOCATE ALL", NULL));
+    pgplans_clear(&conn->plans);
+    if (!ok || PQpipelineSync(conn->pg) != 1) {
         pgconn_lose(conn, pgconn_failure_ended(conn->pg));
         return;
     }
@@ -655,13 +759,28 @@ static bool pgconn_must_leave(const struct pgconn_failure *failure)
            pgconn_failed_with(failure, "08");
 }
 
+// Whether it failed only for having been prepared: the source's columns have got other types
+// (0A000), or something in between is a pooler after all (26000, 42P05).
+static bool pgconn_must_go_plainly(struct pgconn *conn, struct pgjob *job)
+{
+    if (!job->failed || !job->prepares) {
+        return false;
+    }
+    bool pooled =
+        pgconn_failed_with(&job->failure, "26000") || pgconn_failed_with(&job->failure, "42P05");
+    conn->has_session = conn->has_session && !pooled;
+    job->plainly = pooled || pgconn_failed_with(&job->failure, "0A000");
+    return job->plainly;
+}
+
 // All answers of the first sent job are there.
 static void pgconn_end_job(struct pgconn *conn)
 {
     struct pgjob *job = pgjob_queue_pop(&conn->sent);
     conn->sent_count--;
-    if (job->failed && pgconn_failed_with(&job->failure, "25P02")) {
-        // It stood behind a failed job in the pipeline, and has not run.
+    if (pgconn_must_go_plainly(conn, job) ||
+        (job->failed && pgconn_failed_with(&job->failure, "25P02"))) {
+        // The latter stood behind a failed job in the pipeline, and has not run.
         pgjob_rewind(job);
         STAILQ_INSERT_TAIL(&conn->again, job, link);
         return;
@@ -853,6 +972,11 @@ int pgconn_server_version(const struct pgconn *conn)
 int pgconn_backend_pid(const struct pgconn *conn)
 {
     return conn->pg == NULL ? 0 : PQbackendPID(conn->pg);
+}
+
+void pgconn_has_session(struct pgconn *conn)
+{
+    conn->has_session = conn->pg != NULL;
 }
 
 void pgconn_submit(struct pgconn *conn, struct pgjob *job)

@@ -3,7 +3,8 @@
 //
 // Work goes in as jobs. A job is a few statements in one transaction, sent as one pipeline:
 //     BEGIN READ COMMITTED; SET LOCAL statement_timeout, lock_timeout, jit; ...; COMMIT; Sync
-// so it needs no session state and works through PgBouncer in transaction mode. Jobs run in the
+// so it needs no session state and works through PgBouncer in transaction mode; only what is known
+// to have a session of its own (pgconn_has_session) prepares statements. Jobs run in the
 // order of submission, several of them under way at once. Each job ends with exactly one call of
 // its done function: committed, failed with an SQLSTATE, or lost with the connection (then it may
 // or may not have been committed).
@@ -57,6 +58,11 @@ void pgjob_destroy(struct pgjob *job); // only for a job that was not submitted
 // `sql` is copied: a reload may replace the caller's while the job is under way. Parameters follow
 // in order, as text; `value` is taken over (NULL: SQL null).
 void pgjob_statement(struct pgjob *job, const char *sql);
+// As pgjob_statement, for what comes again and again, with few rows each time: it is planned once a
+// session, whatever the parameters, so its plan must suit many rows as well.
+void pgjob_prepared(struct pgjob *job, const char *sql);
+// Statement that makes settings for such plans, sent first where they are used; not copied.
+void pgjob_plan_settings(struct pgjob *job, const char *sql);
 void pgjob_param(struct pgjob *job, char *value);
 void pgjob_param_int64(struct pgjob *job, int64_t value);
 void pgjob_param_text(struct pgjob *job, const char *value); // copied
@@ -88,8 +94,11 @@ int pgconn_server_version(const struct pgconn *conn); // 150007; 0 when not conn
 // By when what it waits for is over at the latest: the next try, connecting, or the statement under
 // way; INT64_MAX: it waits for nothing. In the past only if it has lost its way.
 int64_t pgconn_due_ns(const struct pgconn *conn);
-// Whether a pooler stands in between: then LISTEN would belong to nobody.
+// The server's process, as the connection was told it: a pooler between tells its own number.
 int pgconn_backend_pid(const struct pgconn *conn);
+
+// No pooler stands in between, so statements may be prepared while this connection lasts.
+void pgconn_has_session(struct pgconn *conn);
 
 // Takes the job over. Without a connection it waits until there is one, or all hosts were tried in
 // vain: then it is lost.
