@@ -117,3 +117,17 @@ def test_reloads_do_not_fill_the_session(db, daemon, sandbox, config, statements
     assert max(int(name.split("_")[1]) for _, name, _ in found if name.startswith("imprint")) < 24
     assert re.search("DEALLOCATE ALL", " ".join(text for _, _, text in found))
     assert not daemon.events("db.error")
+
+
+def test_a_statement_that_failed_is_prepared_again(db, daemon, sandbox, statements):
+    """With it goes all that the session has prepared, for nobody knows what came behind it."""
+    daemon.start()
+    change(db)
+    db.execute("ALTER SCHEMA imprint_sync RENAME TO elsewhere")
+    daemon.wait_event("db.error")
+    db.execute("ALTER SCHEMA elsewhere RENAME TO imprint_sync")
+    change(db)
+    change(db)
+    found = statements()
+    assert count(found, "parse", FOLD) == 2
+    assert count(found, "execute", FOLD, prepared=False) == 0
