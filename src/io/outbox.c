@@ -143,9 +143,9 @@ static const char outbox_poll_idle[] =
     "0"
     " ELSE ceil(extract(epoch FROM clock_timestamp()))::int8 + $1::int8 END)";
 // ORDER BY repeats the whole index: with less of it the planner has been seen to walk the primary
-// key instead.
+// key instead. date_part is exact to the microsecond until 2100, and not numeric as extract.
 static const char outbox_poll_probe[] =
-    "SELECT p.n, r.id, (extract(epoch FROM r.due_at) * 1000000)::int8, r.key"
+    "SELECT p.n, r.id, (date_part('epoch', r.due_at) * 1000000)::int8, r.key"
     " FROM unnest($1::int8[], $2::int2[], $3::int2[], $4::timestamptz[], $5::int8[],"
     "  $6::timestamptz[], $7::int8[]) AS p (n, slot, priority, from_due, from_id, to_due, to_id)"
     " CROSS JOIN LATERAL ("
@@ -320,7 +320,6 @@ enum outbox_fold_column {
     FOLD_CUSTOMER_ID,
     FOLD_PRIORITY,
     FOLD_AGE_US,
-    FOLD_ANY_THIN,
     FOLD_SOURCE_COUNT,
     FOLD_SOURCE,
     FOLD_DEAD_IDS,
@@ -332,22 +331,43 @@ static struct str outbox_cell(const struct pgrows *rows, size_t row, enum outbox
     return (struct str){pgrows_text(rows, row, (int)column), pgrows_length(rows, row, (int)column)};
 }
 
+static struct outbox_row outbox_read_row(const struct pgrows *rows, size_t i)
+{
+    return (struct outbox_row){.id = pgrows_int64(rows, i, FOLD_ID),
+                               .attempts = pgrows_int64(rows, i, FOLD_ATTEMPTS),
+                               .thin = pgrows_bool(rows, i, FOLD_THIN),
+                               .too_big = pgrows_bool(rows, i, FOLD_TOO_BIG),
+                               .payload = outbox_cell(rows, i, FOLD_PAYLOAD)};
+}
+
+// What its first row tells of a customer.
 static struct outbox_customer outbox_read_customer(const struct pgrows *rows, size_t i,
                                                    const struct outbox_row *first)
 {
     return (struct outbox_customer){
         .key = outbox_cell(rows, i, FOLD_KEY),
-        .customer_id = outbox_cell(rows, i, FOLD_CUSTOMER_ID),
         .slot = (int)pgrows_int64(rows, i, FOLD_SLOT),
         .priority = (int)pgrows_int64(rows, i, FOLD_PRIORITY),
-        .age_ns = pgrows_int64(rows, i, FOLD_AGE_US) * CLOCK_NS_PER_US,
         .rows = first,
-        .thin = pgrows_bool(rows, i, FOLD_ANY_THIN),
         .source_count = pgrows_int64(rows, i, FOLD_SOURCE_COUNT),
         .source = outbox_cell(rows, i, FOLD_SOURCE),
         .dead_ids = outbox_cell(rows, i, FOLD_DEAD_IDS),
         .state_hash = outbox_cell(rows, i, FOLD_STATE_HASH),
     };
+}
+
+// The newest row's spelling, the most urgent priority, the oldest age.
+static void outbox_add_to_customer(struct outbox_customer *customer, const struct pgrows *rows,
+                                   size_t i, const struct outbox_row *row)
+{
+    int priority = (int)pgrows_int64(rows, i, FOLD_PRIORITY);
+    int64_t age_ns = pgrows_int64(rows, i, FOLD_AGE_US) * CLOCK_NS_PER_US;
+    customer->customer_id = outbox_cell(rows, i, FOLD_CUSTOMER_ID);
+    customer->priority = priority < customer->priority ? priority : customer->priority;
+    customer->age_ns =
+        age_ns > customer->age_ns || customer->row_count == 0 ? age_ns : customer->age_ns;
+    customer->thin = customer->thin || row->thin;
+    customer->row_count++;
 }
 
 static void outbox_on_folded(void *ctx, const struct pgconn_failure *failure,
@@ -365,16 +385,12 @@ static void outbox_on_folded(void *ctx, const struct pgconn_failure *failure,
     struct outbox_row *list = mem_calloc(count, sizeof *list);
     struct outbox_customer *folded = mem_calloc(count, sizeof *folded);
     for (size_t i = 0; i < count; i++) {
+        list[i] = outbox_read_row(rows, i);
         if (pgrows_bool(rows, i, FOLD_FIRST)) {
             folded[customers++] = outbox_read_customer(rows, i, &list[i]);
         }
         assert(customers > 0); // ordered: a customer's first row comes first
-        folded[customers - 1].row_count++;
-        list[i] = (struct outbox_row){.id = pgrows_int64(rows, i, FOLD_ID),
-                                      .attempts = pgrows_int64(rows, i, FOLD_ATTEMPTS),
-                                      .thin = pgrows_bool(rows, i, FOLD_THIN),
-                                      .too_big = pgrows_bool(rows, i, FOLD_TOO_BIG),
-                                      .payload = outbox_cell(rows, i, FOLD_PAYLOAD)};
+        outbox_add_to_customer(&folded[customers - 1], rows, i, &list[i]);
     }
     call->folded(call->ctx, NULL, folded, customers);
     free(folded);
