@@ -123,30 +123,70 @@ $$;
 -- One function a watch, with its names written in: its plans are cached, where EXECUTE would
 -- parse and plan the source view at each statement of the CRM.
 
--- What enqueues the customers of the keys in the array p_keys.
-CREATE FUNCTION imprint_sync.watch_enqueue_text(p_watch imprint_sync.watched, p_keys text)
+-- The statements that enqueue the customer of the only key, "trigger".key.
+CREATE FUNCTION imprint_sync.watch_one_text(p_watch imprint_sync.watched) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT CASE WHEN p_watch.source_key = p_watch.customer_id THEN $sql$
+            INSERT INTO imprint_sync.outbox (customer_id) VALUES ("trigger".key::text);$sql$
+    ELSE format($sql$
+            INSERT INTO imprint_sync.outbox (customer_id)
+            SELECT DISTINCT s.%1$I::text FROM %2$s AS s
+             WHERE s.%3$I %4$s "trigger".key AND s.%1$I IS NOT NULL;$sql$,
+            p_watch.customer_id, p_watch.source_name, p_watch.source_key,
+            imprint_sync.equality_operator(
+                imprint_sync.column_type(p_watch.source, p_watch.source_key),
+                imprint_sync.column_type(p_watch.watched, p_watch.watched_key)))
+    END;
+$body$;
+
+-- The statements that enqueue the customers of the keys which the query p_changed returns as k.
+CREATE FUNCTION imprint_sync.watch_many_text(p_watch imprint_sync.watched, p_changed text)
     RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
     SELECT CASE WHEN p_watch.source_key = p_watch.customer_id THEN format($sql$
-        INSERT INTO imprint_sync.outbox (customer_id)
-        SELECT DISTINCT k::text FROM unnest(%s) AS u (k) WHERE k IS NOT NULL;$sql$, p_keys)
+            INSERT INTO imprint_sync.outbox (customer_id)
+            SELECT DISTINCT k::text FROM (%s) AS changed (k) WHERE k IS NOT NULL;$sql$, p_changed)
     ELSE
-        -- Keys in an array: a plan that does not depend on how many rows the first statement of
+        -- Keys in arrays: a plan that does not depend on how many rows the first statement of
         -- the session had, and a condition that also reaches into a view with GROUP BY.
+        -- trigger.keys: a bare keys would be the source's column of that name.
         format($sql$
-        INSERT INTO imprint_sync.outbox (customer_id)
-        SELECT DISTINCT s.%1$I::text FROM %2$s AS s
-         WHERE s.%3$I %4$s ANY (%5$s) AND s.%1$I IS NOT NULL;$sql$,
-            p_watch.customer_id, p_watch.source_name, p_watch.source_key,
+            FOR keys IN
+                SELECT array_agg(k) FROM (
+                    SELECT k, (row_number() OVER (ORDER BY k) - 1) / 1000 AS part
+                      FROM (SELECT DISTINCT k FROM (%1$s) AS changed (k) WHERE k IS NOT NULL) AS d
+                ) AS numbered GROUP BY part
+            LOOP
+                INSERT INTO imprint_sync.outbox (customer_id)
+                SELECT DISTINCT s.%2$I::text FROM %3$s AS s
+                 WHERE s.%4$I %5$s ANY ("trigger".keys) AND s.%2$I IS NOT NULL;
+            END LOOP;$sql$,
+            p_changed, p_watch.customer_id, p_watch.source_name, p_watch.source_key,
             imprint_sync.equality_operator(
                 imprint_sync.column_type(p_watch.source, p_watch.source_key),
-                imprint_sync.column_type(p_watch.watched, p_watch.watched_key)), p_keys)
+                imprint_sync.column_type(p_watch.watched, p_watch.watched_key)))
     END;
 $body$;
 
--- "trigger".keys: a bare keys would be the source's column of that name. n.*: a bare n would be
--- the column n of a table that has one.
+-- The usual statement of a CRM changes one row. The query p_one finds out, and sets key and
+-- changed: without aggregates and arrays that is a third of the work. FOUND is false for any
+-- other number of rows, and for NULL keys.
+CREATE FUNCTION imprint_sync.watch_enqueue_text(
+    p_watch imprint_sync.watched, p_one text, p_changed text
+) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT format($sql$
+        %1$s;
+        IF NOT FOUND THEN%2$s
+        ELSIF changed THEN%3$s
+        END IF;$sql$,
+        p_one, imprint_sync.watch_many_text(p_watch, p_changed),
+        imprint_sync.watch_one_text(p_watch));
+$body$;
+
 CREATE FUNCTION imprint_sync.watch_function_text(p_watch imprint_sync.watched) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $body$
@@ -154,45 +194,15 @@ AS $body$
 #variable_conflict use_column
 <<"trigger">>
 DECLARE
-    keys  %1$s[];
-    part  %1$s[];
-    pairs bigint;
-    equal boolean;
+    key     %1$s;
+    keys    %1$s[];
+    changed boolean;
 BEGIN
     CASE TG_OP
-    WHEN 'INSERT' THEN
-        keys := ARRAY(SELECT DISTINCT n.%2$I FROM new_rows AS n WHERE n.%2$I IS NOT NULL);
-    WHEN 'DELETE' THEN
-        keys := ARRAY(SELECT DISTINCT o.%2$I FROM old_rows AS o WHERE o.%2$I IS NOT NULL);
-    WHEN 'UPDATE' THEN
-        -- Most statements change one row: then there is one pair. Its images are compared, which
-        -- takes a third of the time of the texts.
-        SELECT count(*), bool_and(o.* OPERATOR(pg_catalog.*=) n.*),
-               array_agg(o.%2$I) || array_agg(n.%2$I)
-          INTO pairs, equal, keys
-          FROM (SELECT * FROM old_rows LIMIT 2) AS o CROSS JOIN (SELECT * FROM new_rows LIMIT 2) AS n;
-        IF pairs = 0 OR (pairs = 1 AND equal) THEN
-            RETURN NULL;
-        ELSIF pairs > 1 THEN
-            -- Rows that are in only one of OLD and NEW, compared as text: json has no equality.
-            keys := ARRAY(
-                SELECT DISTINCT k FROM (
-                    SELECT k FROM (
-                        SELECT o.%2$I AS k, ROW(o.*)::text AS r, -1 AS d FROM old_rows AS o
-                        UNION ALL
-                        SELECT n.%2$I, ROW(n.*)::text, 1 FROM new_rows AS n
-                    ) AS both_sides GROUP BY k, r HAVING sum(d) <> 0
-                ) AS changed WHERE k IS NOT NULL);
-        END IF;
+    WHEN 'UPDATE' THEN%4$s
+    WHEN 'INSERT' THEN%2$s
+    WHEN 'DELETE' THEN%3$s
     END CASE;
-    IF cardinality(keys) <= 1000 THEN%3$s
-    ELSE
-        FOR part IN
-            SELECT array_agg(k) FROM unnest("trigger".keys) WITH ORDINALITY AS u (k, nth)
-             GROUP BY (nth - 1) / 1000
-        LOOP%4$s
-        END LOOP;
-    END IF;
     RETURN NULL;
 EXCEPTION
 WHEN serialization_failure THEN
@@ -210,10 +220,38 @@ WHEN OTHERS OR assert_failure THEN
     RETURN NULL;
 END
 $sql$,
-        format_type(imprint_sync.column_type(p_watch.watched, p_watch.watched_key), NULL),
-        p_watch.watched_key,
-        imprint_sync.watch_enqueue_text(p_watch, '"trigger".keys'),
-        imprint_sync.watch_enqueue_text(p_watch, '"trigger".part'));
+        t.key,
+        imprint_sync.watch_enqueue_text(p_watch,
+            format($sql$
+        SELECT n.%1$I::%2$s, true INTO key, changed FROM new_rows AS n
+         WHERE n.%1$I IS NOT NULL AND NOT EXISTS (SELECT FROM new_rows OFFSET 1)$sql$,
+                p_watch.watched_key, t.key),
+            format('SELECT n.%I FROM new_rows AS n', p_watch.watched_key)),
+        imprint_sync.watch_enqueue_text(p_watch,
+            format($sql$
+        SELECT o.%1$I::%2$s, true INTO key, changed FROM old_rows AS o
+         WHERE o.%1$I IS NOT NULL AND NOT EXISTS (SELECT FROM old_rows OFFSET 1)$sql$,
+                p_watch.watched_key, t.key),
+            format('SELECT o.%I FROM old_rows AS o', p_watch.watched_key)),
+        imprint_sync.watch_enqueue_text(p_watch,
+            -- *<> compares the bytes: json has no equality, and equal is not the same (citext,
+            -- 1.0 and 1.00). There are never more new rows than old ones.
+            format($sql$
+        SELECT n.%1$I::%2$s, ROW(o.*)::record *<> ROW(n.*)::record INTO key, changed
+          FROM old_rows AS o CROSS JOIN new_rows AS n
+         WHERE o.%1$I %3$s n.%1$I AND NOT EXISTS (SELECT FROM old_rows OFFSET 1)$sql$,
+                p_watch.watched_key, t.key, imprint_sync.equality_operator(t.type, t.type)),
+            -- Rows that are in only one of OLD and NEW, compared as text, which can be grouped.
+            -- ROW(n.*): a bare n would be the column n of a table that has one.
+            format($sql$
+            SELECT k FROM (
+                SELECT o.%1$I AS k, ROW(o.*)::text AS r, -1 AS d FROM old_rows AS o
+                UNION ALL
+                SELECT n.%1$I, ROW(n.*)::text, 1 FROM new_rows AS n
+            ) AS both_sides GROUP BY k, r HAVING sum(d) <> 0$sql$, p_watch.watched_key)))
+      FROM (SELECT c.type, format_type(c.type, -1)
+              FROM imprint_sync.column_type(p_watch.watched, p_watch.watched_key) AS c (type)
+           ) AS t (type, key);
 $body$;
 
 -- The settings: the text of a value is exact, whatever the CRM's session has set, and the lookup
@@ -241,7 +279,7 @@ DECLARE
     source_type regtype := imprint_sync.column_type(p_watch.source, p_watch.source_key);
 BEGIN
     EXECUTE format('SELECT DISTINCT k FROM unnest(NULL::%s[]) AS k ORDER BY k',
-                   format_type(key_type, NULL));
+                   format_type(key_type, -1));
     IF p_watch.source_key = p_watch.customer_id THEN
         RETURN;
     END IF;
@@ -252,7 +290,7 @@ BEGIN
     EXECUTE format('SELECT s.%I::text FROM %s AS s WHERE s.%I %s ANY (NULL::%s[]) LIMIT 0',
                    p_watch.customer_id, p_watch.source_name, p_watch.source_key,
                    imprint_sync.equality_operator(source_type, key_type),
-                   format_type(key_type, NULL));
+                   format_type(key_type, -1));
 EXCEPTION WHEN undefined_function THEN
     RAISE EXCEPTION 'column % of % (%) cannot be compared with column % of % (%)',
         p_watch.watched_key, p_watch.watched_name, key_type,

@@ -29,7 +29,7 @@ SELECT is(imprint_sync.backfill_page((SELECT id FROM imprint_sync.backfill_run W
           3::bigint, 'a key that stands there twice is enqueued once');
 RESET ROLE;
 SELECT is(pg_temp.run('a'), 'running me at k3, 3 enqueued, walked f', 'place and count go with the rows');
-SELECT results_eq($$SELECT customer_id, priority, status, payload IS NULL FROM imprint_sync.outbox WHERE run_id = pg_temp.id('a') ORDER BY id$$,
+SELECT results_eq($$SELECT customer_id, priority::smallint, status::text, payload IS NULL FROM imprint_sync.outbox WHERE run_id = pg_temp.id('a') ORDER BY id$$,
                   $$VALUES ('k2', 1::smallint, 'pending', true), ('k1', 1::smallint, 'pending', true), ('K3', 1::smallint, 'pending', true)$$,
                   'thin rows behind all live ones, in the order of the page');
 SELECT throws_ok($$SELECT imprint_sync.backfill_page(pg_temp.id('a'), 'me', NULL, 'k3', false, '{k4}')$$, '55006', NULL, 'not from another place');

@@ -71,6 +71,8 @@ SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET city = 'x' WHERE id = 11
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET customer = 3 WHERE id = 1$$), 'C2 C3', 'a moved row marks both');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET customer = NULL WHERE id = 1$$), 'C3', 'moved to nobody');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET customer = 3 WHERE id = 1$$), 'C3', 'and from nobody');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET customer = 2 WHERE id = 1$$), 'C2 C3', 'a single row that moves marks both');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET customer = 3 WHERE id = 1$$), 'C2 C3', 'and back');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET k = 'k', o = 'o', new_rows = 'r' WHERE id = 1$$), 'C3', 'columns may have any name');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET n = 'other' WHERE id = 1$$), 'C3', 'also that of an alias');
 SELECT is(pg_temp.enqueued($$UPDATE t_crm.addresses SET doc = '{"x":1}' WHERE id = 2$$), 'C1', 'json column');
@@ -90,6 +92,8 @@ SELECT is(pg_temp.enqueued($$UPDATE t_crm.customers SET id = 9 WHERE id = 40$$),
 CREATE TABLE t_crm.groups (id int PRIMARY KEY);
 CREATE TABLE t_crm.memberships (grp int REFERENCES t_crm.groups ON DELETE CASCADE, customer int);
 SELECT imprint_sync.watch('t_crm.source', 'id', 'imprint_id', 't_crm.memberships', 'customer');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.orders SET amount = 3.00 WHERE id = 3$$), 'C4', '3 and 3.00 are equal, not the same');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.orders SET amount = 3.00 WHERE id = 3$$), '', '3.00 and 3.00 are the same');
 INSERT INTO t_crm.groups VALUES (1), (2);
 INSERT INTO t_crm.memberships VALUES (1, 1), (1, 2), (2, 3);
 SELECT is(pg_temp.enqueued($$DELETE FROM t_crm.groups WHERE id = 1$$), 'C1 C2', 'ON DELETE CASCADE: the customers of the deleted children');
@@ -134,6 +138,13 @@ SELECT is((SELECT string_agg(v, ' ') FROM imprint_sync.watch_events('t_crm.u', k
 CREATE DOMAIN t_crm.ref AS int;
 CREATE TABLE t_crm.by_domain (customer t_crm.ref, v int);
 CREATE TABLE t_crm.by_bigint (customer bigint, v int);
+CREATE TABLE t_crm.padded (code char(3) PRIMARY KEY, imprint_id text);
+CREATE TABLE t_crm.by_code (code char(3), v bit(4));
+SELECT imprint_sync.watch('t_crm.padded', 'code', 'imprint_id', 't_crm.by_code', 'code');
+INSERT INTO t_crm.padded VALUES ('ab', 'CA'), ('xyz', 'CX');
+SELECT is(pg_temp.enqueued($$INSERT INTO t_crm.by_code VALUES ('ab', '1010')$$), 'CA', 'a key of fixed length');
+SELECT is(pg_temp.enqueued($$INSERT INTO t_crm.by_code VALUES ('xyz', '1010'), ('ab', '0001')$$), 'CA CX', 'two of them');
+SELECT is((SELECT count(*) FROM imprint_sync.watch_error), 0::bigint, 'without a failure');
 SELECT imprint_sync.watch('t_crm.source', 'id', 'imprint_id', 't_crm.by_domain', 'customer');
 SELECT imprint_sync.watch('t_crm.source', 'id', 'imprint_id', 't_crm.by_bigint', 'customer');
 SELECT is(pg_temp.enqueued($$INSERT INTO t_crm.by_domain VALUES (1, 1)$$), 'C1', 'a domain');
@@ -143,6 +154,7 @@ CREATE TABLE t_crm.logins (mail citext, v float8, at timestamptz, code varchar(1
 SELECT imprint_sync.watch('t_crm.accounts', 'mail', 'imprint_id', 't_crm.logins', 'mail');
 INSERT INTO t_crm.accounts VALUES ('Ada@example.com', '00000000-0000-0000-0000-00000000000A');
 SELECT is(pg_temp.enqueued($$INSERT INTO t_crm.logins VALUES ('ADA@EXAMPLE.COM', 1)$$), '00000000-0000-0000-0000-00000000000a', 'citext, uuid');
+SELECT is(pg_temp.enqueued($$UPDATE t_crm.logins SET mail = 'ada@example.com'$$), '00000000-0000-0000-0000-00000000000a', 'equal is not the same');
 CREATE DOMAIN t_crm.mail AS citext;
 CREATE TABLE t_crm.mails (mail t_crm.mail);
 SELECT imprint_sync.watch('t_crm.accounts', 'mail', 'imprint_id', 't_crm.mails', 'mail');
