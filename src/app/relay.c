@@ -44,6 +44,8 @@ struct relay {
     struct verdict verdict; // of the answer at hand: too big for the stack of a callback
     struct loop_timer *timer;
 
+    uint64_t random; // the state of relay_random
+
     bool ready; // the database is there
     bool stopping;
 
@@ -54,12 +56,14 @@ struct relay {
     size_t untouched_next;
 };
 
-static uint64_t relay_random(void)
+// For jitter, which nobody needs to be unable to guess: splitmix64, seeded once. A system call for
+// each answer would cost as much as judging it.
+static uint64_t relay_random(struct relay *relay)
 {
-    uint64_t value = 0;
-    ssize_t got = getrandom(&value, sizeof value, 0);
-    (void)got; // short only for requests over 256 bytes
-    return value;
+    uint64_t value = relay->random += UINT64_C(0x9E3779B97F4A7C15);
+    value = (value ^ value >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    value = (value ^ value >> 27) * UINT64_C(0x94D049BB133111EB);
+    return value ^ value >> 31;
 }
 
 static int64_t relay_earlier(int64_t a, int64_t b)
@@ -89,6 +93,8 @@ struct relay *relay_create(const struct relay_parts *parts)
     relay->parts = *parts;
     const struct config *config = parts->config;
     int64_t now = loop_now_ns(parts->loop);
+    ssize_t got = getrandom(&relay->random, sizeof relay->random, 0);
+    (void)got; // short only for requests over 256 bytes
     relay->updates = updates_create();
     relay->gate = gate_create(relay_gate_rate(config), config->delivery.burst, now);
     relay->pool = pool_create(&(struct pool_options){.probe_base_ns = 0}, now);
@@ -244,7 +250,8 @@ static void relay_plan_retry(struct relay *relay, struct update *update,
     }
     int64_t floor_ns = verdict->unknown_outcome ? config->imprint.timeout_ns : 0;
     floor_ns = verdict->pause_ns > floor_ns ? verdict->pause_ns : floor_ns;
-    update->retry_after_ns = backoff_wait_ns(&relay->backoff, attempts, relay_random(), floor_ns);
+    update->retry_after_ns =
+        backoff_wait_ns(&relay->backoff, attempts, relay_random(relay), floor_ns);
 }
 
 static void relay_count(struct relay *relay, const struct update *update,
@@ -291,7 +298,7 @@ static void relay_on_answer(void *ctx, const struct answer *answer, int64_t elap
     verdict_judge(verdict, answer, str_of(update->customer_id),
                   relay->parts.config->retry.outcomes);
     struct pool_decision decision = pool_note(relay->pool, verdict, str_of(update->key),
-                                              update->started_ns, now, relay_random());
+                                              update->started_ns, now, relay_random(relay));
     relay_set_outcome(relay, update, verdict, decision.action, now);
     relay_count(relay, update, verdict, elapsed_ns, now);
     updates_move(relay->updates, update, UPDATE_STATE_SETTLING);
@@ -314,7 +321,8 @@ static int64_t relay_not_after(const struct relay *relay)
     return lease_deadline_ns(relay->parts.lease) - 2 * relay->parts.config->imprint.timeout_ns;
 }
 
-static void relay_begin(struct relay *relay, struct update *update, int64_t now)
+static void relay_begin(struct relay *relay, struct update *update, int64_t not_after_ns,
+                        int64_t now)
 {
     update->owner = relay;
     update->started_ns = now;
@@ -324,7 +332,7 @@ static void relay_begin(struct relay *relay, struct update *update, int64_t now)
     pool_started(relay->pool, str_of(update->key), now);
     relay->parts.stats->sent++;
     sender_submit(relay->parts.sender, str_of(update->customer_id), buf_peek(&update->body),
-                  relay_not_after(relay), relay_on_answer, update);
+                  not_after_ns, relay_on_answer, update);
 }
 
 // Written outcomes are bounded: a database that takes none stops the sending.
@@ -346,9 +354,6 @@ static struct update *relay_choose(struct relay *relay, int64_t now)
     struct update *best = NULL;
     uint64_t equals = 0; // that may go and have as few attempts as the best
     bool open = pool_state(relay->pool) == POOL_STATE_OPEN;
-    if (now >= relay_not_after(relay)) {
-        return NULL;
-    }
     for (struct update *at = updates_first(relay->updates, UPDATE_STATE_QUEUED); at != NULL;
          at = updates_next(relay->updates, at)) {
         if (!lease_is_usable(relay->parts.lease, at->slot) ||
@@ -360,7 +365,7 @@ static struct update *relay_choose(struct relay *relay, int64_t now)
         }
         bool fewer = best == NULL || at->attempts < best->attempts;
         equals = fewer ? 1 : equals + (at->attempts == best->attempts);
-        if (fewer || (at->attempts == best->attempts && relay_random() % equals == 0)) {
+        if (fewer || (at->attempts == best->attempts && relay_random(relay) % equals == 0)) {
             best = at;
         }
     }
@@ -383,10 +388,11 @@ static int64_t relay_token_wait_ns(struct relay *relay, int64_t now)
     return gate_wait_ns(relay->gate, now);
 }
 
-static void relay_start(struct relay *relay, int64_t now)
+static void relay_start_all(struct relay *relay, int64_t now)
 {
+    int64_t not_after_ns = relay_not_after(relay); // the lease does not change in here
     while (relay_may_begin(relay, now) && relay_token_wait_ns(relay, now) == 0) {
-        struct update *update = relay_choose(relay, now);
+        struct update *update = now < not_after_ns ? relay_choose(relay, now) : NULL;
         if (update == NULL) {
             relay_give_up_candidates(relay, now);
             return;
@@ -394,11 +400,20 @@ static void relay_start(struct relay *relay, int64_t now)
         if (!gate_take(relay->gate, now)) {
             return;
         }
-        relay_begin(relay, update, now);
+        relay_begin(relay, update, not_after_ns, now);
         if (pool_state(relay->pool) != POOL_STATE_OPEN) {
             // The other candidates would be old when the next probe is due.
             relay_drop_queued(relay, -1);
         }
+    }
+}
+
+static void relay_start(struct relay *relay, int64_t now)
+{
+    int64_t sent = relay->parts.stats->sent;
+    relay_start_all(relay, now);
+    if (relay->parts.stats->sent > sent) {
+        sender_flush(relay->parts.sender);
     }
 }
 
@@ -529,7 +544,7 @@ void relay_pump(struct relay *relay)
     } else if (room > 0) {
         // Any, or a block of customers with a trouble of their own at the head of the queue would
         // be tried for ever before those behind it.
-        refill_pump_some(relay->refill, room, relay_random(), now);
+        refill_pump_some(relay->refill, room, relay_random(relay), now);
     }
     relay_set_timer(relay, resting_ns, now);
 }

@@ -1,4 +1,5 @@
 #include "io/sender.h"
+#include "io/sender_multi.h"
 #include "io/sender_transport.h"
 
 #include "base/buf.h"
@@ -7,14 +8,11 @@
 
 #include <assert.h>
 #include <curl/curl.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     SENDER_ANSWER_MAX = 1024 * 1024,
@@ -24,7 +22,6 @@ enum {
     // Gateways close what is idle for a minute or more; a request that meets that is sent twice.
     SENDER_IDLE_S = 50,
     SENDER_LIFETIME_S = 600, // then the name is looked up and the certificate verified again
-    SENDER_EVENTS = 64,      // ready sockets handled in one go
 };
 
 // Header lines of a key's lifetime, shared by the transfers that began with it.
@@ -53,17 +50,14 @@ struct sender_worker {
 
 struct sender {
     struct loop *loop;
-    CURLM *multi;
-    int epoll_fd;
-    struct loop_watch *watch;
-    struct loop_timer *timer;
+    struct sender_multi *multi;
     struct sender_headers *headers;
     char *merchant_key;
     bool basic_auth;
     bool http2;
     int64_t timeout_ns;
-    char *url_head; // before and behind the customer's id
-    char *url_tail;
+    struct str url_head; // before and behind the customer's id; owned
+    struct str url_tail;
     struct sender_worker *workers;
     size_t worker_count;
     struct sender_worker **idle; // stack
@@ -247,6 +241,7 @@ static int sender_on_socket_made(void *userdata, curl_socket_t fd, curlsocktype 
     if (purpose != CURLSOCKTYPE_IPCXN) {
         return CURL_SOCKOPT_OK;
     }
+    sender_multi_socket_made(sender->multi, fd);
     // A transfer that was given up must not be delivered later by the kernel: not over a link that
     // comes back (user timeout), and not from the send buffer (linger; under HTTP/2 the connection
     // lives on, and only the former helps).
@@ -257,38 +252,6 @@ static int sender_on_socket_made(void *userdata, curl_socket_t fd, curlsocktype 
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
     }
     return CURL_SOCKOPT_OK;
-}
-
-static int sender_on_interest(CURL *easy, curl_socket_t fd, int what, void *userdata, void *known)
-{
-    (void)easy;
-    (void)known;
-    const struct sender *sender = userdata;
-    if (what == CURL_POLL_REMOVE) {
-        // Fails for a descriptor that is closed already, which epoll has then forgotten.
-        epoll_ctl(sender->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-        return 0;
-    }
-    struct epoll_event event = {.events = 0, .data.fd = fd};
-    event.events |= (what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0;
-    event.events |= (what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0;
-    // Descriptor numbers come back: whether epoll knows this one, only epoll can tell.
-    if (epoll_ctl(sender->epoll_fd, EPOLL_CTL_MOD, fd, &event) != 0 && errno == ENOENT) {
-        epoll_ctl(sender->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-    }
-    return 0;
-}
-
-static int sender_on_timer_wish(CURLM *multi, long timeout_ms, void *userdata)
-{
-    (void)multi;
-    struct sender *sender = userdata;
-    if (timeout_ms < 0) {
-        loop_timer_unset(sender->timer);
-    } else {
-        loop_timer_set(sender->timer, clock_now_ns() + timeout_ms * CLOCK_NS_PER_MS);
-    }
-    return 0;
 }
 
 static bool sender_is_idle(const struct sender *sender)
@@ -352,7 +315,7 @@ static void sender_judge(struct sender_worker *worker, CURLcode code)
 static void sender_give_back(struct sender_worker *worker)
 {
     struct sender *sender = worker->sender;
-    curl_multi_remove_handle(sender->multi, worker->easy);
+    sender_multi_remove(sender->multi, worker->easy);
     sender_headers_release(worker->headers);
     worker->headers = NULL;
     worker->busy = false;
@@ -392,47 +355,20 @@ static void sender_leave(struct sender *sender)
     sender_destroy(sender);
 }
 
-static void sender_collect(struct sender *sender)
+static void sender_on_done(void *ctx, CURL *easy, CURLcode code)
 {
-    int left = 0;
-    CURLMsg *message;
-    while ((message = curl_multi_info_read(sender->multi, &left)) != NULL) {
-        if (message->msg == CURLMSG_DONE) {
-            CURLcode code = message->data.result;
-            struct sender_worker *worker = NULL;
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&worker);
-            sender_finish(worker, code); // the message is gone with the handle
-        }
-    }
+    (void)ctx;
+    struct sender_worker *worker = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&worker);
+    sender_finish(worker, code);
+}
+
+static void sender_on_rest(void *ctx)
+{
+    struct sender *sender = ctx;
     if (sender->newer != NULL && sender_is_idle(sender)) {
         sender_leave(sender);
     }
-}
-
-// ---- the loop's callbacks ------------------------------------------------------------------
-
-static void sender_on_sockets(void *ctx, uint32_t ready)
-{
-    (void)ready;
-    struct sender *sender = ctx;
-    struct epoll_event events[SENDER_EVENTS];
-    int count = epoll_wait(sender->epoll_fd, events, SENDER_EVENTS, 0);
-    for (int i = 0; i < count; i++) {
-        int mask = (events[i].events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0;
-        mask |= (events[i].events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0;
-        mask |= (events[i].events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0;
-        int running = 0;
-        curl_multi_socket_action(sender->multi, events[i].data.fd, mask, &running);
-    }
-    sender_collect(sender);
-}
-
-static void sender_on_timer(void *ctx)
-{
-    struct sender *sender = ctx;
-    int running = 0;
-    curl_multi_socket_action(sender->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    sender_collect(sender);
 }
 
 // ---- set-up --------------------------------------------------------------------------------
@@ -447,8 +383,8 @@ static void sender_set_url(struct sender *sender, const struct sender_options *o
     bool ok = buf_append_str(&head, str_of(options->base_url)) && buf_append_str(&head, path_head);
     assert(ok); // the configuration bounds both
     (void)ok;
-    sender->url_head = buf_take(&head);
-    sender->url_tail = mem_strdup(path_tail.ptr);
+    sender->url_head = str_of(buf_take(&head));
+    sender->url_tail = str_of(mem_strdup(path_tail.ptr));
 }
 
 // Instead of the system's file, and of its folder, which libcurl would go on looking into.
@@ -531,19 +467,8 @@ static bool sender_init_worker(struct sender *sender, struct sender_worker *work
     buf_init(&worker->url, SENDER_URL_MAX + 256);
     buf_init(&worker->body, SENDER_ANSWER_MAX);
     return worker->easy != NULL && sender_set_callbacks(worker) &&
+           sender_multi_join(sender->multi, worker->easy) &&
            sender_set_transport(worker->easy, options);
-}
-
-static bool sender_init_multi(struct sender *sender)
-{
-    long workers = (long)sender->worker_count;
-    return curl_multi_setopt(sender->multi, CURLMOPT_SOCKETFUNCTION, sender_on_interest) ==
-               CURLM_OK &&
-           curl_multi_setopt(sender->multi, CURLMOPT_SOCKETDATA, sender) == CURLM_OK &&
-           curl_multi_setopt(sender->multi, CURLMOPT_TIMERFUNCTION, sender_on_timer_wish) ==
-               CURLM_OK &&
-           curl_multi_setopt(sender->multi, CURLMOPT_TIMERDATA, sender) == CURLM_OK &&
-           curl_multi_setopt(sender->multi, CURLMOPT_MAXCONNECTS, workers + 1) == CURLM_OK;
 }
 
 struct sender *sender_create(struct loop *loop, const struct sender_options *options,
@@ -557,16 +482,13 @@ struct sender *sender_create(struct loop *loop, const struct sender_options *opt
                               .worker_count = options->workers};
     sender->merchant_key = options->merchant_key == NULL ? NULL : mem_strdup(options->merchant_key);
     sender_set_url(sender, options);
-    sender->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    assert(sender->epoll_fd >= 0);
-    // All sockets behind ONE source of the loop: a source for each doubles the CPU of a request.
-    sender->watch = loop_watch_open(loop, sender->epoll_fd, EPOLLIN, sender_on_sockets, sender);
-    sender->timer = loop_timer_open(loop, sender_on_timer, sender);
     sender->workers = mem_calloc(options->workers, sizeof *sender->workers);
     sender->idle = mem_calloc(options->workers, sizeof *sender->idle);
     bool ok = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    sender->multi = ok ? curl_multi_init() : NULL;
-    ok = sender->multi != NULL && sender_init_multi(sender);
+    const struct sender_multi_events events = {
+        .ctx = sender, .on_done = sender_on_done, .on_rest = sender_on_rest};
+    sender->multi = ok ? sender_multi_create(loop, options->workers, &events) : NULL;
+    ok = sender->multi != NULL;
     for (size_t i = 0; ok && i < options->workers; i++) {
         ok = sender_init_worker(sender, &sender->workers[i], options);
         sender->idle[sender->idle_count++] = &sender->workers[i];
@@ -595,14 +517,11 @@ void sender_destroy(struct sender *sender)
         buf_free(&worker->url);
         buf_free(&worker->body);
     }
-    curl_multi_cleanup(sender->multi);
+    sender_multi_destroy(sender->multi);
     sender_headers_release(sender->headers);
-    loop_watch_close(sender->watch);
-    loop_timer_close(sender->timer);
-    close(sender->epoll_fd);
     free(sender->merchant_key);
-    free(sender->url_head);
-    free(sender->url_tail);
+    mem_free_text(sender->url_head.ptr);
+    mem_free_text(sender->url_tail.ptr);
     free(sender->workers);
     free(sender->idle);
     free(sender);
@@ -668,16 +587,22 @@ void sender_submit(struct sender *sender, struct str customer_id, struct str bod
     buf_reset(&worker->body);
     buf_reset(&worker->url);
     bool ok =
-        buf_printf(&worker->url, "%s%.*s%s", sender->url_head, STR_ARG(customer_id),
-                   sender->url_tail) &&
+        buf_append_str(&worker->url, sender->url_head) &&
+        buf_append_str(&worker->url, customer_id) &&
+        buf_append_str(&worker->url, sender->url_tail) &&
         curl_easy_setopt(worker->easy, CURLOPT_URL, worker->url.data) == CURLE_OK &&
         curl_easy_setopt(worker->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len) ==
             CURLE_OK &&
         curl_easy_setopt(worker->easy, CURLOPT_POSTFIELDS, body.ptr) == CURLE_OK &&
         curl_easy_setopt(worker->easy, CURLOPT_HTTPHEADER, worker->headers->list) == CURLE_OK &&
-        curl_multi_add_handle(sender->multi, worker->easy) == CURLM_OK;
+        sender_multi_add(sender->multi, worker->easy);
     // Only running out of memory can stop these; the queue is durable, so the process may end.
     if (!ok) {
         abort();
     }
+}
+
+void sender_flush(struct sender *sender)
+{
+    sender_multi_flush(sender->multi);
 }

@@ -61,11 +61,15 @@ size_t sender_in_flight(const struct sender *sender); // those from before a sen
 // Those of them whose request has not left yet: they wait for their connection.
 size_t sender_unsent(const struct sender *sender);
 
-// Starts one POST; there must be a free worker. `customer_id` is safe in a path (the caller has
-// checked it); `body` is borrowed until the done call. No byte leaves after `not_after_ns` (the
-// lease's deadline, CLOCK_BOOTTIME).
+// Starts one POST with the next turn of the loop; there must be a free worker. `customer_id` is
+// safe in a path (the caller has checked it); `body` is borrowed until the done call. No byte
+// leaves after `not_after_ns` (the lease's deadline, CLOCK_BOOTTIME).
 void sender_submit(struct sender *sender, struct str customer_id, struct str body,
                    int64_t not_after_ns, sender_done_fn done, void *ctx);
+
+// Starts now what was submitted, for whoever has nothing more to submit in this turn. Calls nothing
+// back.
+void sender_flush(struct sender *sender);
 
 // What a request with these options looks like, for people: method, URL and headers, a line each,
 // with "(set)" in place of the keys. False when the buffer's cap is passed.
