@@ -3,7 +3,6 @@
 #include "base/mem.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
 enum {
@@ -12,6 +11,7 @@ enum {
     UPDATE_PRIORITIES = 2,
     UPDATE_SLOTS = 64,
     UPDATE_LISTS = UPDATE_STATE_COUNT * UPDATE_PRIORITIES,
+    UPDATE_BUCKETS = 1024, // at first; a power of two, as it stays
 };
 
 // ---- one update ----------------------------------------------------------------------------
@@ -102,7 +102,10 @@ bool update_state_allows(enum update_state from, enum update_state to)
 // ---- the set -------------------------------------------------------------------------------
 
 struct updates {
-    void *by_key; // tsearch(3)
+    // By key, each a list. Not a tree: its compares would each wait for memory, eleven deep.
+    struct update **buckets;
+    size_t bucket_count;
+    size_t total;
     // QUEUED has a list for each priority; of the others only the first is used.
     struct update_list lists[UPDATE_LISTS];
     size_t counts[UPDATE_STATE_COUNT];
@@ -110,14 +113,58 @@ struct updates {
     size_t begun[UPDATE_SLOTS]; // IN_FLIGHT, SETTLING, RESTING
 };
 
-static int updates_compare(const void *a, const void *b)
+// FNV-1a.
+static uint64_t updates_hash(struct str key)
 {
-    return strcmp(((const struct update *)a)->key, ((const struct update *)b)->key);
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    for (size_t i = 0; i < key.len; i++) {
+        hash = (hash ^ (unsigned char)key.ptr[i]) * UINT64_C(0x100000001B3);
+    }
+    return hash;
+}
+
+// The place that points to the first of those with such a hash.
+static struct update **updates_bucket(const struct updates *updates, uint64_t hash)
+{
+    return &updates->buckets[hash & (updates->bucket_count - 1)];
+}
+
+static void updates_link(struct updates *updates, struct update *update)
+{
+    struct update **place = updates_bucket(updates, update->key_hash);
+    update->next_of_bucket = *place;
+    *place = update;
+}
+
+static void updates_unlink(struct updates *updates, const struct update *update)
+{
+    struct update **place = updates_bucket(updates, update->key_hash);
+    while (*place != update) {
+        place = &(*place)->next_of_bucket;
+    }
+    *place = update->next_of_bucket;
+}
+
+static void updates_grow(struct updates *updates)
+{
+    struct updates old = *updates;
+    updates->bucket_count *= 2;
+    updates->buckets = mem_calloc(updates->bucket_count, sizeof(struct update *));
+    for (size_t i = 0; i < old.bucket_count; i++) {
+        struct update *next;
+        for (struct update *at = old.buckets[i]; at != NULL; at = next) {
+            next = at->next_of_bucket;
+            updates_link(updates, at);
+        }
+    }
+    free(old.buckets);
 }
 
 struct updates *updates_create(void)
 {
     struct updates *updates = mem_calloc(1, sizeof *updates);
+    updates->bucket_count = UPDATE_BUCKETS;
+    updates->buckets = mem_calloc(updates->bucket_count, sizeof(struct update *));
     for (int i = 0; i < UPDATE_LISTS; i++) {
         TAILQ_INIT(&updates->lists[i]);
     }
@@ -160,7 +207,8 @@ static void updates_leave(struct updates *updates, struct update *update)
 static void updates_drop(struct updates *updates, struct update *update)
 {
     updates_leave(updates, update);
-    tdelete(update, &updates->by_key, updates_compare);
+    updates_unlink(updates, update);
+    updates->total--;
     update_destroy(update);
 }
 
@@ -175,22 +223,35 @@ void updates_destroy(struct updates *updates)
             updates_drop(updates, update);
         }
     }
+    free(updates->buckets);
     free(updates);
+}
+
+static struct update *updates_find_hashed(const struct updates *updates, struct str key,
+                                          uint64_t hash)
+{
+    struct update *at = *updates_bucket(updates, hash);
+    while (at != NULL && !(at->key_hash == hash && str_equal(str_of(at->key), key))) {
+        at = at->next_of_bucket;
+    }
+    return at;
 }
 
 struct update *updates_find(const struct updates *updates, struct str key)
 {
-    struct update probe = {.key = mem_strndup(key.ptr, key.len)};
-    void *const *found = tfind(&probe, &updates->by_key, updates_compare);
-    free(probe.key);
-    return found == NULL ? NULL : *(struct update *const *)found;
+    return updates_find_hashed(updates, key, updates_hash(key));
 }
 
 void updates_add(struct updates *updates, struct update *update)
 {
-    void *const *found = tsearch(update, &updates->by_key, updates_compare);
-    assert(found != NULL && *found == update);
-    (void)found;
+    struct str key = str_of(update->key);
+    update->key_hash = updates_hash(key);
+    assert(updates_find_hashed(updates, key, update->key_hash) == NULL);
+    if (updates->total == updates->bucket_count) {
+        updates_grow(updates);
+    }
+    updates_link(updates, update);
+    updates->total++;
     updates_enter(updates, update, UPDATE_STATE_QUEUED);
 }
 
@@ -217,11 +278,7 @@ size_t updates_queued_live(const struct updates *updates)
 
 size_t updates_total(const struct updates *updates)
 {
-    size_t total = 0;
-    for (int state = 0; state < UPDATE_STATE_COUNT; state++) {
-        total += updates->counts[state];
-    }
-    return total;
+    return updates->total;
 }
 
 bool updates_slot_busy(const struct updates *updates, int slot)

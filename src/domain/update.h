@@ -40,6 +40,8 @@ enum update_outcome {
 
 struct update {
     TAILQ_ENTRY(update) link; // in the list of its state and priority
+    struct update *next_of_bucket;
+    uint64_t key_hash;
     enum update_state state;
     char *key;         // customer_id in lower case
     char *customer_id; // as the newest row spells it

@@ -268,6 +268,29 @@ START_TEST(a_slot_is_busy_until_the_last_begun_is_gone)
 }
 END_TEST
 
+START_TEST(thousands_are_found_until_they_are_gone)
+{
+    enum { MANY = 5000 };
+    struct updates *updates = updates_create();
+    static struct update *added[MANY];
+    char key[16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "cus-%d", i);
+        added[i] = must_add(updates, key, i % 64, 0);
+    }
+    ck_assert_uint_eq(updates_total(updates), MANY);
+    for (int i = 0; i < MANY; i += 3) {
+        updates_move(updates, added[i], UPDATE_STATE_GONE);
+    }
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "cus-%d", i);
+        ck_assert_ptr_eq(updates_find(updates, str_of(key)), i % 3 == 0 ? NULL : added[i]);
+    }
+    ck_assert_uint_eq(updates_total(updates), MANY - (MANY + 2) / 3);
+    updates_destroy(updates);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("update");
@@ -279,6 +302,7 @@ int main(void)
     tcase_add_test(tests, states_have_their_names);
     tcase_add_test(tests, every_allowed_move_is_carried_out);
     tcase_add_test(tests, is_found_by_its_key);
+    tcase_add_test(tests, thousands_are_found_until_they_are_gone);
     tcase_add_test(tests, a_customer_can_come_again_once_gone);
     tcase_add_test(tests, live_goes_before_backfill_and_each_in_the_order_it_came);
     tcase_add_test(tests, begun_ones_are_in_the_order_they_began_whatever_their_priority);
