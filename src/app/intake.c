@@ -7,6 +7,7 @@
 #include "domain/row.h"
 #include "io/digest.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +28,7 @@ struct intake {
     struct row row;
     struct digest *digest;
     struct intake_charge *charges;
+    size_t body_bytes; // of the last body: the next one will hardly be longer
 };
 
 struct intake *intake_create(const struct intake_parts *parts)
@@ -289,6 +291,9 @@ static void intake_map(struct intake *intake, const struct outbox_customer *cust
         return;
     }
     char *reasons = NULL;
+    bool reserved = buf_reserve(&update->body, intake->body_bytes);
+    assert(reserved); // a body of before fits
+    (void)reserved;
     switch (mapper_map(intake->mapper, &intake->row, clock_wall_ns(), &update->body, NULL, NULL)) {
     case MAPPER_RESULT_NOTHING:
         intake_settle(intake, update, UPDATE_OUTCOME_UNCHANGED, NULL);
@@ -305,6 +310,7 @@ static void intake_map(struct intake *intake, const struct outbox_customer *cust
     case MAPPER_RESULT_BODY:
         break;
     }
+    intake->body_bytes = update->body.len;
     digest_body(intake->digest, buf_peek(&update->body), update->hash);
     update->remember = intake->parts.config->delivery.skip_unchanged;
     if (intake_is_unchanged(intake, update, customer->state_hash)) {

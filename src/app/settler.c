@@ -56,6 +56,9 @@ void settler_log_outcome(struct log *log, const struct update *update, const cha
         [UPDATE_OUTCOME_RETRY] = {LOG_LEVEL_WARNING, "update.retry"},
         [UPDATE_OUTCOME_DEAD] = {LOG_LEVEL_ERROR, "update.dead"},
     };
+    if (!log_wants(log, events[update->outcome].level)) {
+        return; // mostly: nothing is put together for it
+    }
     bool retry = update->outcome == UPDATE_OUTCOME_RETRY;
     // What is no id may be anything, an e-mail address say.
     bool id = update_id_is_valid(str_of(update->customer_id));

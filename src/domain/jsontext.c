@@ -1,6 +1,9 @@
 #include "domain/jsontext.h"
 
+#include <endian.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // ---- letters ----
 
@@ -141,12 +144,51 @@ static size_t decode_step(const char **at, const char *end, char out[CHARACTER_B
     return len;
 }
 
+// ---- eight letters at a time ----
+
+#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+// The highest bit of the first byte that is below `limit` (at most 0x80) is set, and no bit below.
+static uint64_t bytes_below(uint64_t eight, uint64_t limit)
+{
+    return (eight - EIGHT(limit)) & ~eight & EIGHT(0x80);
+}
+
+// The first eight letters at `at`, of which the first is the lowest byte.
+static uint64_t read_eight(const char *at)
+{
+    uint64_t eight;
+    memcpy(&eight, at, sizeof eight);
+    return le64toh(eight);
+}
+
+// Quotes and backslashes, the first of which is marked.
+static uint64_t mark_special(uint64_t eight)
+{
+    return bytes_below(eight ^ EIGHT('"'), 1) | bytes_below(eight ^ EIGHT('\\'), 1);
+}
+
+// How many of the eight letters stand before the first that is marked.
+static ptrdiff_t unmarked(uint64_t marks)
+{
+    return marks == 0 ? 8 : __builtin_ctzll(marks) / 8;
+}
+
 // ---- finding the end of a value, trusting it to be well-formed ----
 
 // Behind the closing quote of the string at `at`; NULL when there is none.
 static const char *skip_string(const char *at, const char *end)
 {
-    for (const char *p = at + 1; p < end; p++) {
+    const char *p = at + 1;
+    while (end - p >= 8) {
+        ptrdiff_t plain = unmarked(mark_special(read_eight(p)));
+        p += plain;
+        if (plain < 8 && *p == '"') {
+            return p + 1;
+        }
+        p += plain < 8 ? 2 : 0; // a backslash, and what it is before
+    }
+    for (; p < end; p++) {
         if (*p == '"') {
             return p + 1;
         }
@@ -468,6 +510,14 @@ static bool check_fail(struct check *check, const char *problem)
 // Behind what stands for itself inside a string.
 static const char *skip_plain(const char *at, const char *end)
 {
+    while (end - at >= 8) {
+        uint64_t eight = read_eight(at);
+        ptrdiff_t plain = unmarked(mark_special(eight) | bytes_below(eight, 0x20));
+        at += plain;
+        if (plain < 8) {
+            return at;
+        }
+    }
     while (at < end && *at != '"' && *at != '\\' && !is_control(*at)) {
         at++;
     }

@@ -9,6 +9,16 @@ enum {
     MAPPER_TEXT_CAP = 16 << 20, // one value, while it is read
     MAPPER_REASONS_CAP = 1 << 20,
     MAPPER_REASONS_BYTES = 1000,
+    MAPPER_MEMBERS = 16,
+};
+
+// The members of the object that a path led into last. Paths mostly go into one and the same, an
+// address say, which would be walked through anew for each of them.
+struct members {
+    const char *object; // NULL: none is known
+    size_t count;       // MAPPER_MEMBERS: too many to remember
+    struct str keys[MAPPER_MEMBERS];
+    struct jsontext values[MAPPER_MEMBERS];
 };
 
 // What became of one leaf. All zero: it was not reached.
@@ -25,6 +35,7 @@ struct mapper {
     struct buf currency; // its decoded currency column
     struct buf scratch;  // the types'
     struct buf reasons;
+    struct members members;
     struct outcome *outcomes; // by leaf
     size_t outcome_room;
 };
@@ -96,11 +107,40 @@ static bool plain_text(struct jsontext value, struct buf *decoded, struct str *t
     return true;
 }
 
+static void remember_members(struct members *members, struct jsontext object)
+{
+    members->object = object.text.ptr;
+    members->count = 0;
+    struct jsontext_walk walk = jsontext_walk_begin(object);
+    while (members->count < MAPPER_MEMBERS && jsontext_walk_next(&walk)) {
+        members->keys[members->count] = walk.key;
+        members->values[members->count++] = walk.value;
+    }
+}
+
+// As jsontext_member().
+static struct jsontext find_member(struct members *members, struct jsontext object, struct str key)
+{
+    struct jsontext found = {.kind = JSONTEXT_KIND_ABSENT};
+    if (members->object != object.text.ptr) {
+        remember_members(members, object);
+    }
+    if (members->count == MAPPER_MEMBERS) {
+        return jsontext_member(object, key);
+    }
+    for (size_t i = 0; i < members->count; i++) {
+        if (jsontext_key_equal(members->keys[i], key)) {
+            found = members->values[i]; // of equal ones the last
+        }
+    }
+    return found;
+}
+
 // Follows a path into the row. A path through NULL ends in NULL.
-static const char *locate(const struct row *row, const struct mapping_path *path,
+static const char *locate(const struct run *run, const struct mapping_path *path,
                           struct jsontext *value)
 {
-    *value = row->values[path->column];
+    *value = run->row->values[path->column];
     for (size_t i = 0; i < path->key_count; i++) {
         if (value->kind == JSONTEXT_KIND_ABSENT || value->kind == JSONTEXT_KIND_NULL) {
             return NULL;
@@ -108,7 +148,7 @@ static const char *locate(const struct row *row, const struct mapping_path *path
         if (value->kind != JSONTEXT_KIND_OBJECT) {
             return "is not an object";
         }
-        *value = jsontext_member(*value, path->keys[i]);
+        *value = find_member(&run->mapper->members, *value, path->keys[i]);
     }
     return NULL;
 }
@@ -145,7 +185,7 @@ static const char *find_currency(struct run *run, const struct mapping_leaf *lea
                                  struct str *currency)
 {
     struct jsontext value;
-    const char *reason = locate(run->row, &leaf->currency, &value);
+    const char *reason = locate(run, &leaf->currency, &value);
     if (reason != NULL || value.kind == JSONTEXT_KIND_ABSENT) {
         return "has no currency: its currency column is absent";
     }
@@ -234,7 +274,7 @@ static void evaluate(struct run *run, const struct mapping_leaf *leaf, struct ou
         return;
     }
     struct jsontext value;
-    const char *reason = locate(run->row, &leaf->from, &value);
+    const char *reason = locate(run, &leaf->from, &value);
     if (reason == NULL && value.kind == JSONTEXT_KIND_ABSENT) {
         settle_absent(run, leaf, outcome);
         return;
@@ -427,6 +467,7 @@ enum mapper_result mapper_map(struct mapper *mapper, const struct row *row, int6
     make_room(mapper, mapping_leaf_count(row->mapping));
     buf_reset(body);
     buf_reset(&mapper->reasons);
+    mapper->members.object = NULL; // of another row
     // A value that alone is too big is its leaf's fault, and the reason names it.
     buf_reset(&mapper->value);
     mapper->value.cap = body->cap;

@@ -132,6 +132,26 @@ END_TEST
 // ---- values ----
 
 // Strings hold what no text has; all else is as strict as ever.
+// Strings are read eight letters at a time: one that is special is found at any place of them.
+START_TEST(finds_a_special_letter_anywhere)
+{
+    static const char letters[] = "\"\\\x01\x1f\n \x7f";
+    struct err err = {.kind = ERR_KIND_NONE};
+    for (size_t at = 0; at < 24; at++) {
+        for (const char *letter = letters; *letter != '\0'; letter++) {
+            char text[] = "[\"aaaaaaaaaaaaaaaaaaaaaaaa\"]";
+            text[2 + at] = *letter;
+            bool plain = *letter == ' ' || *letter == '\x7f';
+            ck_assert_int_eq(jsontext_check(str_of(text), 8, &err), plain);
+            struct jsontext_walk walk = jsontext_walk_begin(jsontext_of(str_of(text)));
+            bool ends = at < 23 || *letter != '\\'; // else the closing quote is escaped
+            ck_assert_int_eq(jsontext_walk_next(&walk), ends);
+            ck_assert_uint_eq(walk.value.text.len, !ends ? 0 : *letter == '"' ? at + 2 : 26);
+        }
+    }
+}
+END_TEST
+
 START_TEST(the_form_is_checked_without_the_strings)
 {
     static const struct {
@@ -434,6 +454,7 @@ int main(void)
     tcase_add_test(tcase, counts_depth_exactly);
     tcase_add_test(tcase, depth_costs_no_stack);
     tcase_add_test(tcase, errors_name_the_place_and_never_the_content);
+    tcase_add_test(tcase, finds_a_special_letter_anywhere);
     tcase_add_test(tcase, the_form_is_checked_without_the_strings);
     tcase_add_test(tcase, tells_kinds_apart);
     tcase_add_test(tcase, numbers_keep_their_digits);

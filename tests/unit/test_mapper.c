@@ -393,6 +393,32 @@ START_TEST(the_same_row_makes_the_same_body_whatever_came_before)
 }
 END_TEST
 
+// The members of an object are remembered from one path into it to the next.
+START_TEST(paths_into_an_object_find_its_members_row_by_row)
+{
+    struct fixture fixture;
+    must_begin(&fixture, "mapping:\n"
+                         "  first_name: a.f\n"
+                         "  last_name: b.f\n"
+                         "  city: a.c\n");
+    ck_assert_int_eq(map(&fixture, "{\"a\":{\"f\":\"1\",\"c\":\"2\"},\"b\":{\"f\":\"3\"}}"),
+                     MAPPER_RESULT_BODY);
+    ck_assert_str_eq(fixture.body.data,
+                     "{\"first_name\":\"1\",\"last_name\":\"3\",\"city\":\"2\"}");
+    char row[400] = "{\"a\":{\"c\":null";
+    for (int i = 0; i < 20; i++) { // and so many in the end that they are not
+        char whole[sizeof row + 2];
+        char wanted[40];
+        snprintf(row + strlen(row), sizeof row - strlen(row), ",\"f\":\"%d\"", i);
+        snprintf(whole, sizeof whole, "%s}}", row);
+        snprintf(wanted, sizeof wanted, "{\"first_name\":\"%d\"}", i);
+        ck_assert_int_eq(map(&fixture, whole), MAPPER_RESULT_BODY);
+        ck_assert_str_eq(fixture.body.data, wanted);
+    }
+    finish(&fixture);
+}
+END_TEST
+
 static void check_map(struct fixture *fixture, const char *json, enum mapper_result wanted)
 {
     ck_assert_int_eq(map(fixture, json), wanted);
@@ -507,6 +533,7 @@ int main(void)
     tcase_add_test(tests, notes_say_what_became_of_each_leaf);
     tcase_add_test(tests, notes_go_on_behind_the_first_broken_leaf);
     tcase_add_test(tests, the_same_row_makes_the_same_body_whatever_came_before);
+    tcase_add_test(tests, paths_into_an_object_find_its_members_row_by_row);
     tcase_add_test(tests, every_cap_below_the_body_is_too_big_and_the_body_itself_fits);
     tcase_add_test(tests, a_value_that_alone_is_too_big_is_named);
     tcase_add_test(tests, reasons_end_at_1000_bytes_and_at_a_whole_character);
