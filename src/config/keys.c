@@ -207,7 +207,7 @@ static const struct key keys[] = {
         .fallback = "auto",
         .choices = keys_http_versions,
         .offset = KEYS_OFFSET(imprint.http_version),
-        .help = "auto lets the server choose.",
+        .help = "auto is 1.1, where a request that is given up ends with its connection.",
     },
     {
         .path = "delivery",
@@ -237,7 +237,7 @@ static const struct key keys[] = {
         .type = KEY_TYPE_INTEGER,
         .fallback = "16",
         .min = 1,
-        .max = 1000,
+        .max = 1024,
         .offset = KEYS_OFFSET(delivery.workers),
         .help = "Most requests in flight at once.",
     },

@@ -9,10 +9,10 @@ import sys
 
 import lab as labs
 import report
-from figures import degradation, far, growth, rate, throughput, wakeup, watch
+from figures import degradation, far, growth, http, rate, throughput, wakeup, watch
 from results import Results
 
-FIGURES = (throughput, far, wakeup, rate, degradation, watch, growth)
+FIGURES = (throughput, far, http, wakeup, rate, degradation, watch, growth)
 
 
 @dataclasses.dataclass

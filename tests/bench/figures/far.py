@@ -5,7 +5,7 @@ import lab as labs
 NAME = "far"
 TITLE = "Answers after 200 ms: updates a second against workers / 0.2 s"
 DELAY_MS = 200
-WORKERS = (16, 64, 256, 1000)  # 1000 is the most that delivery.workers takes
+WORKERS = (16, 64, 256, 1024)  # 1024 is the most that delivery.workers takes
 
 
 def steady_rate(arrivals):
