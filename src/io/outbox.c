@@ -286,17 +286,21 @@ void outbox_poll(struct outbox *outbox, const struct outbox_poll *poll, outbox_p
                                       .lane_count = poll->lane_count,
                                       .sweep_count = poll->sweep_count};
     call->lanes = mem_calloc(poll->lane_count + poll->sweep_count, sizeof *call->lanes);
+    // In the job as a whole, as a statement without a name is planned like those with one: only a
+    // list that stands in the plan is hashed, and any other is gone through for each row.
+    void (*add)(struct pgjob *, const char *) =
+        poll->skip_count <= OUTBOX_FEW ? pgjob_prepared : pgjob_statement;
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_polled, call);
     // After an ANALYZE over a long queue the planner has been seen to read and sort each lane as a
     // whole, for sixteen rows of it.
-    pgjob_prepared(job, outbox_sql_walk);
+    add(job, outbox_sql_walk);
     if (poll->idle_for_s >= 0) {
         // Before the last look, so that what commits behind it wakes us.
-        pgjob_prepared(job, outbox_poll_idle);
+        add(job, outbox_poll_idle);
         pgjob_param_int64(job, poll->idle_for_s);
     }
-    pgjob_prepared(job, outbox_poll_clock);
-    pgjob_prepared(job, outbox_poll_probe);
+    add(job, outbox_poll_clock);
+    add(job, outbox_poll_probe);
     outbox_add_lanes(job, poll, call);
     pgjob_param(job, outbox_text_array(poll->skip, poll->skip_count));
     pgjob_param_text(job, poll->skip_thin ? "true" : "false");

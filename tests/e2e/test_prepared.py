@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import email, new_customer
+from harness import email, new_customer, wait_until
 from test_reload import reload
 
 
@@ -58,6 +58,17 @@ def test_many_customers_are_planned_for_as_many(db, daemon, sandbox, statements)
     daemon.start()
     db.wait_drained()
     assert count(statements(), "execute", FOLD, prepared=False) >= 1
+
+
+def test_a_poll_that_skips_many_is_planned_for_them(db, daemon, sandbox, config, statements):
+    """Who is in memory is a list, hashed only as a constant of the plan."""
+    config.change({"delivery": {"rate": "20/s", "burst": 1}})
+    for _ in range(200):
+        customer = new_customer()
+        db.add(customer, email(customer))
+    daemon.start()
+    wait_until(lambda: count(statements(), "execute", "SELECT p.n", prepared=False) >= 1,
+               "a poll that skips many")
 
 
 def test_a_source_that_changes_its_columns(db, daemon, sandbox, config):
