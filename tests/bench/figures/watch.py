@@ -1,7 +1,7 @@
 """What watch() costs the CRM: transactions a second of customer updates, as pgbench makes them.
 
-"watched, no daemon" is the cost of watch() itself. "daemon waits" adds a daemon that has nothing to
-do. "daemon busy" is for information only: its own work shares the cores with the CRM's.
+"watched, no daemon" is the cost of watch() itself. "daemon waits" adds a daemon that waits for
+its rate. "daemon busy" is for information only: its own work shares the cores with the CRM's.
 """
 
 import contextlib
