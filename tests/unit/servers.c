@@ -352,7 +352,7 @@ void servers_end(void)
     remove_folder(servers.test);
 }
 
-static PGresult *query(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static PGresult *query(const char *format, va_list args)
 {
     need_database();
     char *sql = NULL;
@@ -365,7 +365,8 @@ static PGresult *query(const char *format, va_list args)
     return result;
 }
 
-static const char *query_text(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static const char *query_text(const char *format,
+                                                                    va_list args)
 {
     PGresult *result = query(format, args);
     char **text = &servers.texts[servers.text_count++ % SERVERS_TEXTS];

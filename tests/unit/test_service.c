@@ -25,7 +25,7 @@ static void setup(void)
     manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
     ck_assert_int_eq(bind(manager, (struct sockaddr *)&address, size), 0);
-    char name[80];
+    char name[sizeof address.sun_path + 1];
     snprintf(name, sizeof name, "@%s", address.sun_path + 1);
     ck_assert_int_eq(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
