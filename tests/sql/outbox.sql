@@ -67,10 +67,8 @@ SELECT is((SELECT count(*) FROM imprint_sync.outbox WHERE slot IS DISTINCT FROM 
 SET LOCAL session_replication_role = replica;
 INSERT INTO imprint_sync.outbox (customer_id) VALUES ('replicated');
 RESET session_replication_role;
-INSERT INTO imprint_sync.outbox (customer_id, slot) VALUES ('given', 64);
-SELECT is((SELECT string_agg(customer_id, ' ' ORDER BY id) FROM imprint_sync.outbox
-            WHERE customer_id IN ('replicated', 'given') AND slot = imprint_sync.slot_of(customer_id)), 'replicated given',
-          'also where triggers are off, and whatever was given');
+SELECT is((SELECT slot FROM imprint_sync.outbox WHERE customer_id = 'replicated'), imprint_sync.slot_of('replicated'),
+          'also where triggers are off');
 -- an application that writes through a view of somebody else's needs no right on the schema
 CREATE ROLE t_through_view;
 CREATE SCHEMA t_app;
