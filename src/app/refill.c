@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Polls begin so far apart under load: near the present they find few rows, and some again. What
-// comes alone is found at once, and so is that nothing came behind it.
+// Polls follow those that found something so far apart: near the present they find few rows, and
+// some again. But what comes alone is found at once, and so is that nothing came behind it.
 #define REFILL_PACE_NS (20 * CLOCK_NS_PER_MS)
-#define REFILL_AT_ONCE 4
+#define REFILL_AT_ONCE 8
 // So are looks for live changes only, while backfills fill the memory.
 #define REFILL_LIVE_NS (50 * CLOCK_NS_PER_MS)
 // A sweep never takes more than a twentieth of the time.
@@ -421,7 +421,9 @@ static void refill_schedule(struct refill *refill, bool found, int64_t now)
     // Empty means that the part behind the cursors was looked at as well.
     refill->empty = !found && !sweeping && (refill->sweep_in_call || refill->empty);
     if (found || refill->woken || refill->stale) {
-        refill->next_poll_ns = pace_next_ns(&refill->pace);
+        int64_t next_ns = pace_next_ns(&refill->pace);
+        refill->next_poll_ns = next_ns > now ? next_ns : now;
+        pace_begin(&refill->pace, refill->next_poll_ns);
     } else if (refill->parts.listening && !refill->idle) {
         refill->next_poll_ns = now; // declare, and look once more behind that
     } else {
@@ -545,7 +547,6 @@ static void refill_poll(struct refill *refill, int64_t limit, struct refill_poll
     poll.skip = skip;
     refill->call = REFILL_CALL_POLL;
     refill->call_ns = now;
-    pace_begin(&refill->pace, now);
     refill->stale = false;
     refill->woken = false;
     outbox_poll(refill->parts.outbox, &poll, refill_on_polled, call);

@@ -205,7 +205,9 @@ static void outbox_on_reported(void *ctx, const struct pgconn_failure *failure,
 void outbox_report(struct outbox *outbox, const char *json)
 {
     struct pgjob *job = pgjob_create(outbox->timeout_ns, outbox_on_reported, NULL);
-    pgjob_statement(job, "SELECT imprint_sync.report($1, $2::jsonb)");
+    // The next one comes in seconds: no COMMIT behind it has to wait for the disk.
+    pgjob_statement(job, "SELECT set_config('synchronous_commit', 'off', true),"
+                         " imprint_sync.report($1, $2::jsonb)");
     pgjob_param_text(job, outbox->instance);
     pgjob_param_text(job, json);
     pgconn_submit(outbox->conn, job);
