@@ -228,7 +228,7 @@ def test_each_right_that_is_taken_away_has_its_line(db, config):
     names = looked_at(config)
     assert len(names) > 20
     for name in names:
-        db.execute(f"REVOKE {name} FROM imprint_sync_daemon")
+        db.execute(f"REVOKE {name} FROM imprint_sync_daemon, PUBLIC")
         entries = look(config, code=78)
         [entry] = bad(entries)
         assert (entry["check"], entry["text"]) == ("right", f"{name} is missing")

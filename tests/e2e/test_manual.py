@@ -76,7 +76,8 @@ def test_what_the_page_says_of_the_schema_is_in_it():
     text = page("imprint-sync-sql.7")
     sql = "\n".join(path.read_text() for path in sorted((TOP / "sql").glob("*.sql")))
     table = re.search(r"^CREATE TABLE imprint_sync\.outbox \((.*?)^\)", sql, re.M | re.S)[1]
-    columns = set(re.findall(r"^    ([a-z_]+) +(?:bigint|int|text|smallint|jsonb|timestamptz)\b", table, re.M))
+    types = r"bigint|int|text|smallint|jsonb|timestamptz|imprint_sync\.outbox_[a-z]+"
+    columns = set(re.findall(rf"^    ([a-z_]+) +(?:{types})\b", table, re.M))
     listed = {name for line in re.findall(r"^\.It Va (.*?) Pq", text, re.M) for name in line.split(" , ")}
     assert listed == columns and "payload" in columns
     for name in re.findall(r"Fn imprint_sync\.([a-z_]+)", text):

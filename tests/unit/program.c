@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,15 +86,15 @@ static _Noreturn void run_command(int count, char **words)
     exit(fflush(stdout) == 0 ? code : EXIT_FAILURE);
 }
 
-static pid_t start(const char *in, const char *out, const char *err, const char *word, va_list args)
+static pid_t start(const char *in, const char *out, const char *err, const char *const *more)
 {
     char config[400];
     char *words[PROGRAM_WORDS] = {"imprint-sync", "-c", config};
     int count = 3;
     snprintf(config, sizeof config, "%s", servers_path("imprint-sync.yaml"));
-    for (; word != NULL; word = va_arg(args, const char *)) {
+    for (; *more != NULL; more++) {
         ck_assert_int_lt(count, PROGRAM_WORDS - 1);
-        words[count++] = strdup(word);
+        words[count++] = strdup(*more);
     }
     fflush(NULL);
     pid_t pid = fork();
@@ -130,7 +129,7 @@ int program_ended(pid_t pid)
     return WIFEXITED(end.status) ? WEXITSTATUS(end.status) : 128 + WTERMSIG(end.status);
 }
 
-static int run(const char *in, const char *word, va_list args)
+static int run(const char *in, const char *const *words)
 {
     char out[400];
     char err[400];
@@ -138,7 +137,7 @@ static int run(const char *in, const char *word, va_list args)
     snprintf(err, sizeof err, "%s", servers_path("err"));
     unlink(out);
     unlink(err);
-    int code = program_ended(start(in, out, err, word, args));
+    int code = program_ended(start(in, out, err, words));
     free(program.out);
     free(program.err);
     program.out = servers_read("out");
@@ -147,36 +146,24 @@ static int run(const char *in, const char *word, va_list args)
     return code;
 }
 
-int program_run(const char *word, ...)
+int program_run_words(const char *const *words)
 {
-    va_list args;
-    va_start(args, word);
-    int code = run("/dev/null", word, args);
-    va_end(args);
-    return code;
+    return run("/dev/null", words);
 }
 
-int program_feed(const char *input, const char *word, ...)
+int program_feed_words(const char *input, const char *const *words)
 {
     char in[400];
     servers_write("in", input);
     snprintf(in, sizeof in, "%s", servers_path("in"));
-    va_list args;
-    va_start(args, word);
-    int code = run(in, word, args);
-    va_end(args);
-    return code;
+    return run(in, words);
 }
 
-pid_t program_start(const char *name, const char *word, ...)
+pid_t program_start_words(const char *name, const char *const *words)
 {
     char log[400];
     snprintf(log, sizeof log, "%s", servers_path(name));
-    va_list args;
-    va_start(args, word);
-    pid_t pid = start("/dev/null", log, log, word, args);
-    va_end(args);
-    return pid;
+    return start("/dev/null", log, log, words);
 }
 
 int program_stop(pid_t pid, int signal_number)

@@ -24,10 +24,12 @@ struct program_config {
 };
 void program_configure(const struct program_config *config);
 
-// Runs a command to its end: words up to a NULL. Returns the exit code.
-int program_run(const char *word, ...) __attribute__((sentinel));
+// Runs a command to its end. Its words follow, and NULL. Returns the exit code.
+#define program_run(...) program_run_words((const char *const[]){__VA_ARGS__})
+int program_run_words(const char *const *words);
 // The same, with standard input.
-int program_feed(const char *input, const char *word, ...) __attribute__((sentinel));
+#define program_feed(input, ...) program_feed_words(input, (const char *const[]){__VA_ARGS__})
+int program_feed_words(const char *input, const char *const *words);
 // What it wrote; borrowed until the next run.
 const char *program_out(void);
 const char *program_err(void);
@@ -38,7 +40,8 @@ const char *program_json(const char *pointer);
 
 // One that goes on. Several may run; its log is the file `name`, which tests read with
 // program_log_has.
-pid_t program_start(const char *name, const char *word, ...) __attribute__((sentinel));
+#define program_start(name, ...) program_start_words(name, (const char *const[]){__VA_ARGS__})
+pid_t program_start_words(const char *name, const char *const *words);
 // Its exit code.
 int program_stop(pid_t pid, int signal_number);
 int program_ended(pid_t pid);

@@ -452,7 +452,7 @@ static bool sandbox_listens_or_died(void *ctx)
     return number > 0 || has_ended(&servers.sandbox);
 }
 
-void sandbox_start(const char *option, ...)
+void sandbox_start_words(const char *const *options)
 {
     char port_file[400];
     char journal[400];
@@ -462,13 +462,10 @@ void sandbox_start(const char *option, ...)
                                   port_file,    "--journal", journal, "--journal-bodies",
                                   "--api-key",  SANDBOX_KEY};
     size_t count = 10;
-    va_list args;
-    va_start(args, option);
-    for (const char *word = option; word != NULL; word = va_arg(args, const char *)) {
+    for (; *options != NULL; options++) {
         ck_assert_uint_lt(count, SERVERS_WORDS - 1);
-        words[count++] = strdup(word);
+        words[count++] = strdup(*options);
     }
-    va_end(args);
     unlink(port_file);
     servers.sandbox = spawn(words, servers_path("sandbox.log"), SIGTERM);
     servers_wait(sandbox_listens_or_died, NULL, "the sandbox listens");
@@ -496,7 +493,7 @@ void sandbox_stop(void)
 const char *sandbox_url(void)
 {
     if (servers.sandbox == 0) {
-        sandbox_start(NULL, NULL);
+        sandbox_start(NULL);
     }
     return servers.url;
 }

@@ -56,8 +56,9 @@ void sql_people(int count);
 
 // ---- the sandbox -------------------------------------------------------------------------------
 
-// With these further options, up to a NULL; the journal has the bodies.
-void sandbox_start(const char *option, ...) __attribute__((sentinel));
+// With these further options, and NULL; the journal has the bodies.
+#define sandbox_start(...) sandbox_start_words((const char *const[]){__VA_ARGS__})
+void sandbox_start_words(const char *const *options);
 void sandbox_start_tls(void); // with a certificate of the authority in the test's ca.pem
 void sandbox_stop(void);
 const char *sandbox_url(void); // "http://127.0.0.1:1234", or https
