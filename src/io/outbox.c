@@ -136,11 +136,10 @@ struct outbox_poll_call {
 };
 
 static const char outbox_poll_clock[] = "SELECT (extract(epoch FROM now()) * 1000000)::int8";
-// A crash of the server ends the connection, and all is declared anew: no COMMIT has to wait for
-// it.
+// A crash of the server ends the connection, and all is declared anew: COMMIT need not wait.
 static const char outbox_poll_idle[] =
-    "SELECT set_config('synchronous_commit', 'off', true), imprint_sync.idle(CASE WHEN $1 = 0 THEN "
-    "0"
+    "SELECT set_config('synchronous_commit', 'off', true),"
+    " imprint_sync.idle(CASE WHEN $1 = 0 THEN 0"
     " ELSE ceil(extract(epoch FROM clock_timestamp()))::int8 + $1::int8 END)";
 // ORDER BY repeats the whole index: with less of it the planner has been seen to walk the primary
 // key instead. date_part is exact to the microsecond until 2100, and not numeric as extract.
